@@ -72,8 +72,8 @@ class Table:
 
 LINEAGE: tuple[Column, ...] = (
     Column("recorded_at", "time", "when this version of the row was recorded; empty: as its own times say"),
-    Column("source", "string", "file (or query) the row came from"),
-    Column("line", "float", "line of that file, counted from 1"),
+    Column("source_file", "string", "file (or query) the row came from"),
+    Column("source_line", "float", "line of that file, counted from 1"),
 )
 
 

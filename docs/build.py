@@ -1,0 +1,91 @@
+"""Make the reference pages out of the code: `make docs`.
+
+docs/reference/tables.md    the canonical tables, from `plant.tables.TABLES`
+docs/reference/cli.md       the command line, from the Typer app of `steadyline`
+
+`tests/test_docs.py` fails when a committed page differs from what the code says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import typer
+from typer.cli import get_docs_for_click
+
+from plant.tables import LINEAGE, TABLES, Column, Table
+
+REFERENCE = Path(__file__).parent / "reference"
+MADE = "<!-- Made from {source} by `make docs`; edit that, not this page. -->"
+
+
+def tables_page() -> str:
+    """One section a table: what a row is, its key, and for each column what makes it known."""
+    parts = [
+        MADE.format(source="plant/tables.py"),
+        "# Canonical tables",
+        "The one plant language that every site is mapped to. Times are UTC, time-zone aware, in microseconds.",
+        "*Known by* names the time of the same row that has to lie strictly before `t` for the value to be seen at "
+        "`t`; *always* marks master data. **Bold** columns are the key; a *required* column is never empty.",
+        *(_table_section(table) for table in TABLES.values()),
+        "## Columns of every table",
+        "Each stored row also says where it came from.",
+        _column_rows([*LINEAGE]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def cli_page() -> str:
+    """Every command with its arguments, options and examples."""
+    import steadyline  # here, so that the pages of the tables can be made without the front door
+
+    command = typer.main.get_command(steadyline.app)
+    context = typer.Context(command, info_name="steadyline")
+    page = get_docs_for_click(obj=command, ctx=context, name="steadyline", title="Command line")
+    return MADE.format(source="steadyline.py") + "\n\n" + "\n".join(line.rstrip() for line in page.strip().split("\n")) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {"tables.md": tables_page, "cli.md": cli_page}
+
+
+def main() -> None:
+    REFERENCE.mkdir(exist_ok=True)
+    for name, page in PAGES.items():
+        (REFERENCE / name).write_text(page(), encoding="utf-8")
+        print(f"docs/reference/{name}")
+
+
+def _table_section(table: Table) -> str:
+    facts = [f"Key: {_codes(table.key)}. A row is known by: {_known(table.known_by)}."]
+    if table.references:
+        facts.append("Refers to: " + ", ".join(f"`{column}` → `{other}`" for column, other in table.references.items()) + ".")
+    if table.one_of:
+        facts.append(f"At least one of {_codes(table.one_of)} is filled.")
+    if table.open_values:
+        facts.append("Further columns are allowed: numbers that were recorded with the row.")
+    rows = _column_rows(table.columns, table)
+    return "\n\n".join([f"## {table.name}", table.meaning, " ".join(facts), rows])
+
+
+def _column_rows(columns: Iterable[Column], table: Table | None = None) -> str:
+    lines = ["| column | type | unit | required | known by | meaning |", "|---|---|---|---|---|---|"]
+    for column in columns:
+        name = f"**{column.name}**" if table and column.name in table.key else column.name
+        known = _known(table.known_column(column.name)) if table else ""
+        codes = f"; one of {_codes(column.codes)}" if column.codes else ""
+        required = "yes" if column.required else ""
+        lines.append(f"| {name} | {column.kind} | {column.unit} | {required} | {known} | {column.meaning}{codes} |")
+    return "\n".join(lines)
+
+
+def _known(column: str) -> str:
+    return "always" if column == "always" else f"`{column}`"
+
+
+def _codes(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,290 @@
+"""From raw rows to canonical rows: one mapping item applied to one file, what does not fit goes to quarantine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from plant import cells as c
+from plant.errors import SourceError, listing, nearest
+from plant.readers import RawFile
+from plant.site import RECORDED_AT, Form, Item, Lookup, Site, Source, template_fields
+from plant.tables import TABLES, Column, Table
+
+# The order in which things happen; a row that turns it round is quarantined.
+_SEQUENCES = (
+    ("started_at", "ended_at"), ("opened_at", "closed_at"), ("sampled_at", "approved_at"), ("commissioned_at", "retired_at"),
+    ("record_complete_at", "reviewed_at"), ("reviewed_at", "disposed_at"),
+)
+_MOST_CELLS = 60  # cells of a quarantined row that are kept
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """Canonical rows of one item and file, and what was put aside. read = len(rows) + len(quarantine)."""
+
+    table: str
+    rows: pd.DataFrame
+    quarantine: pd.DataFrame
+    empty: int  # cells of a wide export that hold no reading: not rows
+
+    @property
+    def read(self) -> int:
+        return len(self.rows) + len(self.quarantine)
+
+
+class Lookups:
+    """Rows of sources that other sources are looked up in, read once."""
+
+    def __init__(self, load: Callable[[str, set[str]], list[RawFile]]):
+        self._load = load
+        self._rows: dict[tuple[str, tuple[str, ...]], dict[tuple[str, ...], str | None]] = {}
+
+    def rows(self, lookup: Lookup) -> dict[tuple[str, ...], str | None]:
+        """Key values of the other source -> its `take` column (or its first key), the first row counting."""
+        columns = (*lookup.on.values(), lookup.take or next(iter(lookup.on.values())))
+        if (lookup.source, columns) not in self._rows:
+            found: dict[tuple[str, ...], str | None] = {}
+            for raw in self._load(lookup.source, set(columns)):
+                parts = [c.text_of(raw.table[name]).astype(object) for name in columns]
+                for *key, value in zip(*parts, strict=True):
+                    found.setdefault(tuple(key), value)
+            self._rows[lookup.source, columns] = found
+        return self._rows[lookup.source, columns]
+
+
+class _Problems:
+    """The first problem of each row."""
+
+    def __init__(self, n: int):
+        self.column = np.full(n, "", dtype=object)
+        self.reason = np.full(n, "", dtype=object)
+
+    def at(self, column: str, found: pd.Categorical | np.ndarray | _Cells | None = None) -> c.Problem:
+        def note(mask: np.ndarray, reason: str) -> None:
+            rows = np.flatnonzero(mask & (self.reason == ""))
+            for i in rows:
+                cell = "" if found is None else str(found[i])
+                self.column[i], self.reason[i] = column, reason.replace("{}", cell[:80])
+
+        return note
+
+    @property
+    def mask(self) -> np.ndarray:
+        return np.asarray(self.reason != "", dtype=bool)
+
+
+class _Rows:
+    """Evaluates column forms over the rows of one file."""
+
+    def __init__(self, site: Site, source_name: str, source: Source, raw: RawFile, lookups: Lookups):
+        self.site, self.name, self.source, self.raw, self.lookups = site, source_name, source, raw, lookups
+        self.n = raw.table.num_rows
+        self.problems = _Problems(self.n)
+        self._text: dict[str, pd.Categorical] = {}
+
+    def text_of(self, column: str) -> pd.Categorical:
+        if column not in self._text:
+            self._text[column] = c.text_of(self.raw.table[column])
+        return self._text[column]
+
+    def text(self, form: Form, target: str) -> pd.Categorical:
+        if form.column is not None:
+            cells = self.text_of(form.column)
+        elif form.template is not None:
+            cells = c.pasted(form.template, {f: self.text_of(f) for f in template_fields(form.template)}, self.n)
+        elif form.lookup is not None:
+            cells = self._looked_up(form.lookup)
+        else:
+            value = form.constant
+            cells = c.constant_text(str(value).lower() if isinstance(value, bool) else str(value), self.n)
+        if form.replace:
+            cells = c.mapped(cells, lambda w: form.replace.get(w, w))
+        return self._translated(cells, form, target) if form.crosswalk else cells
+
+    def _looked_up(self, lookup: Lookup) -> pd.Categorical:
+        there = self.lookups.rows(lookup)
+        mine = zip(*(self.text_of(m).astype(object) for m in lookup.on), strict=True)
+        if lookup.take is not None:
+            return pd.Categorical(pd.Series([there.get(key) for key in mine], dtype=object))
+        return pd.Categorical(pd.Series([lookup.found if key in there else lookup.otherwise for key in mine], dtype=object))
+
+    def _translated(self, cells: pd.Categorical, form: Form, target: str) -> pd.Categorical:
+        walk = self.site.crosswalks[str(form.crosswalk)]
+        words = dict(walk[form.take or walk.columns[0]])
+        unknown = np.array([w not in words for w in cells.categories] + [False])
+        if form.default is None and unknown.any():
+            self.problems.at(target, cells)(unknown[cells.codes], "code '{}' is not in the crosswalk '" + str(form.crosswalk) + "'")
+        return c.mapped(cells, lambda w: words.get(w, form.default) or None)
+
+    def number(self, form: Form, target: str) -> np.ndarray:
+        if form.column is not None and not form.crosswalk and not form.replace:
+            values = c.plain_numbers(self.raw.table[form.column], self.source, self.problems.at(target, _Cells(self, form.column)))
+        else:
+            cells = self.text(form, target)
+            values = c.numbers(cells, self.source, self.problems.at(target, cells))
+        if form.scale != 1.0 or form.add != 0.0:
+            values = values * form.scale + form.add
+        if form.unit is not None:
+            values = self._converted(values, form, target)
+        return np.round(values, form.round) if form.round is not None else values
+
+    def _converted(self, values: np.ndarray, form: Form, target: str) -> np.ndarray:
+        from plant.units import convert, problem  # pint takes a quarter of a second: only for sites that convert
+
+        unit = form.unit
+        assert unit is not None
+        sides = [c.constant_text(s, self.n) if isinstance(s, str) else self.text(s, target) for s in (unit.source, unit.target)]
+        out = np.array(values, dtype=np.float64)
+        pairs = pd.DataFrame({"a": sides[0].codes, "b": sides[1].codes}).drop_duplicates()
+        for a, b in pairs.itertuples(index=False):
+            rows = (sides[0].codes == a) & (sides[1].codes == b)
+            if a < 0 or b < 0:
+                self.problems.at(target)(rows & ~np.isnan(values), "the unit is missing")
+                continue
+            source, aim = str(sides[0].categories[a]), str(sides[1].categories[b])
+            what = problem(source, aim)
+            if what:
+                self.problems.at(target)(rows, f"unit: {what}")
+            else:
+                out[rows] = convert(values[rows], source, aim)
+        return out
+
+    def time(self, form: Form, target: str) -> pd.DatetimeIndex:
+        zone = form.time_zone or self.source.time_zone
+
+        def naive(cell: str) -> None:
+            raise SourceError(
+                "naive_time",
+                f"source '{self.name}', {self.raw.label}: '{cell}' for {target} has no time zone, and the mapping names none",
+                "an IANA time zone such as Europe/Dublin, or UTC",
+                f"add `time_zone:` to sources.{self.name} in site.yaml; Steadyline never guesses a zone",
+            )
+
+        column = self.raw.table[form.column] if form.column is not None else None
+        if column is not None and (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
+            at = c.typed_times(column, zone, self.source, self.problems.at(target, _Cells(self, str(form.column))), naive)
+        else:
+            words = self.text(form, target)
+            at = c.times(words, form.format, form.months, zone, self.source, self.problems.at(target, words), naive)
+        if self.source.clock_shift:
+            at = at + self.source.clock_shift
+        if form.offset is not None:
+            amount = np.zeros(self.n)
+            if form.offset.column is not None:
+                note = self.problems.at(target, _Cells(self, form.offset.column))
+                amount = c.plain_numbers(self.raw.table[form.offset.column], self.source, note) * form.offset.factor
+            amount = amount + form.offset.constant
+            micros = {"s": 1e6, "min": 6e7, "h": 3.6e9, "d": 8.64e10}[form.offset.unit]
+            shift = np.where(np.isnan(amount), 0.0, np.round(amount * micros)).astype("timedelta64[us]")
+            at = at + pd.TimedeltaIndex(shift)
+        return at.as_unit("us")
+
+    def value(self, form: Form, column: Column) -> pd.Series:
+        """One canonical column, with the dtype of its contract (strings as categories)."""
+        if column.kind == "float":
+            return pd.Series(self.number(form, column.name))
+        if column.kind == "time":
+            return pd.Series(self.time(form, column.name))
+        words = self.text(form, column.name)
+        if column.kind == "bool":
+            return pd.Series(c.booleans(words, self.problems.at(column.name, words)))
+        if column.codes:
+            odd = np.array([w not in column.codes for w in words.categories] + [False])
+            if odd.any():
+                self.problems.at(column.name, words)(odd[words.codes], "'{}' is not allowed here; allowed: " + ", ".join(column.codes))
+        return pd.Series(words)
+
+
+class _Cells:
+    """Cells of a raw column by row number, read only when a problem has to quote one."""
+
+    def __init__(self, rows: _Rows, column: str):
+        self._rows, self._column = rows, column
+
+    def __getitem__(self, i: int) -> object:
+        return self._rows.raw.table[self._column][int(i)].as_py()
+
+
+def check_columns(item: Item, present: list[str]) -> list[str]:
+    """One line for each column of the item that the file does not have."""
+    return [
+        f"source '{item.source}' has no column '{name}' {nearest(name, present)}".rstrip() + f"; it has: {listing(present, 40)}"
+        for name in sorted(item.source_columns() - set(present))
+    ]
+
+
+def _where(raw: RawFile, item: Item) -> RawFile:
+    keep = np.ones(raw.table.num_rows, dtype=bool)
+    for name, wanted in item.where.items():
+        words = c.text_of(raw.table[name])
+        values = wanted["not"] if isinstance(wanted, dict) else wanted
+        inside = np.array([w in values for w in words.categories] + [False])[words.codes]
+        keep &= ~inside if isinstance(wanted, dict) else inside
+    if keep.all():
+        return raw
+    return RawFile(raw.label, raw.table.filter(pa.array(keep)), raw.lines[keep], raw.malformed)
+
+
+def apply(site: Site, table: str, item: Item, raw: RawFile, lookups: Lookups) -> Mapped:
+    """Canonical rows of `item` from one file. Raises SourceError for a naive time; bad rows go to quarantine."""
+    contract, source = TABLES[table], site.sources[item.source]
+    raw = _where(raw, item)
+    empty = 0
+    if table == "readings" and (column := item.columns["value"].column if "value" in item.columns else None):
+        filled = pc.is_valid(raw.table[column]).to_numpy()
+        empty = int((~filled).sum())
+        if empty:
+            raw = RawFile(raw.label, raw.table.filter(pa.array(filled)), raw.lines[filled], raw.malformed)
+    rows = _Rows(site, item.source, source, raw, lookups)
+    out: dict[str, pd.Series] = {}
+    for name, form in item.columns.items():
+        out[name] = rows.value(form, Column(RECORDED_AT, "time", "") if name == RECORDED_AT else contract.column(name))
+    _check(contract, out, rows.problems)
+    frame = pd.DataFrame(out, index=range(rows.n)) if out else pd.DataFrame(index=range(rows.n))
+    frame["source_file"] = pd.Series(c.constant_text(raw.label, rows.n))
+    frame["source_line"] = raw.lines.astype(np.float64)
+    bad = rows.problems.mask
+    return Mapped(table, frame[~bad].reset_index(drop=True), _quarantine(table, item.source, raw, rows.problems), empty)
+
+
+def _check(contract: Table, out: dict[str, pd.Series], problems: _Problems) -> None:
+    for column in contract.columns:
+        if column.required and column.name in out:
+            problems.at(column.name)(out[column.name].isna().to_numpy(dtype=bool), "the required value is empty")
+    if contract.one_of and all(name in out for name in contract.one_of):
+        none = np.logical_and.reduce([out[name].isna().to_numpy(dtype=bool) for name in contract.one_of])
+        problems.at(contract.one_of[0])(none, f"one of these is required: {', '.join(contract.one_of)}")
+    for first, last in _SEQUENCES:
+        if first in out and last in out:
+            problems.at(last)((out[last] < out[first]).to_numpy(dtype=bool), f"{last} lies before {first}")
+
+
+def _quarantine(table: str, source: str, raw: RawFile, problems: _Problems) -> pd.DataFrame:
+    bad = np.flatnonzero(problems.mask)
+    names = raw.table.column_names[:_MOST_CELLS]
+    cells = raw.table.select(names).take(pa.array(bad)).to_pylist() if len(bad) else []
+    records = [
+        {
+            "table": table, "source": source, "file": raw.label, "line": float(raw.lines[i]), "column": problems.column[i],
+            "reason": problems.reason[i], "row": json.dumps(row, default=str, ensure_ascii=False),
+        }
+        for i, row in zip(bad, cells, strict=True)
+    ]
+    records += [
+        {
+            "table": table, "source": source, "file": raw.label, "line": float(m.line), "column": "",
+            "reason": m.reason, "row": json.dumps({"text": m.text[:2000]}, ensure_ascii=False),
+        }
+        for m in raw.malformed
+    ]
+    return pd.DataFrame(records, columns=QUARANTINE_COLUMNS)
+
+
+QUARANTINE_COLUMNS = ["table", "source", "file", "line", "column", "reason", "row"]

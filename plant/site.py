@@ -1,0 +1,441 @@
+"""A site as configuration: `site.yaml` read, expanded and checked, every problem reported at once.
+
+`load_site(folder) -> Site`. Nothing of the data is touched here; what can only be checked against the
+files (do the columns exist?) is checked by `plant.connect` before the first row is mapped.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+import zoneinfo
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from plant.errors import SiteError, listing, nearest
+from plant.tables import TABLES
+from plant.yaml_text import read_yaml
+
+RECORDED_AT = "recorded_at"
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+_ZONES = zoneinfo.available_timezones()
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Source(_Part):
+    """One export (or several files of one shape) of one of the plant's systems."""
+
+    system: str
+    path: str
+    format: Literal["csv", "parquet"]
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    encoding: str = "utf-8"
+    decimal: Literal[".", ","] = "."
+    thousands: Literal[".", ",", " ", "'", ""] = ""
+    missing: tuple[str, ...] = ("",)
+    header: tuple[str, ...] = ()
+    time_zone: str | None = None
+    ambiguous: Literal["quarantine", "first", "second"] = "quarantine"
+    clock_offset: str | None = None
+    optional: bool = False
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone(cls, value: str | None) -> str | None:
+        if value is not None and value not in _ZONES:
+            raise ValueError(f"'{value}' is no time zone; allowed: IANA names such as Europe/Dublin or UTC {nearest(value, _ZONES)}".strip())
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding(cls, value: str) -> str:
+        try:
+            "".encode(value)
+        except LookupError as e:
+            raise ValueError(f"'{value}' is no encoding; allowed: utf-8, utf-16, cp1252, latin-1, ...") from e
+        return value
+
+    @field_validator("clock_offset")
+    @classmethod
+    def _offset(cls, value: str | None) -> str | None:
+        if value is not None:
+            _timedelta(value)
+        return value
+
+    @property
+    def clock_shift(self) -> pd.Timedelta:
+        return _timedelta(self.clock_offset) if self.clock_offset else pd.Timedelta(0)
+
+
+def _timedelta(text: str) -> pd.Timedelta:
+    try:
+        return pd.Timedelta(text)
+    except ValueError as e:
+        raise ValueError(f"'{text}' is no duration; allowed: -7min, 2h, 1d") from e
+
+
+class Lookup(_Part):
+    """Equal values in another source: a column of its (first) row, or whether there is one at all."""
+
+    source: str
+    on: dict[str, str] = Field(min_length=1)
+    take: str | None = None
+    found: str | None = None
+    otherwise: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Lookup:
+        if (self.take is None) == (self.found is None):
+            raise ValueError("give one of take (a column of the other source) and found (with otherwise)")
+        return self
+
+    def columns(self) -> set[str]:
+        """Columns of the other source that are needed."""
+        return {*self.on.values(), *([self.take] if self.take else [])}
+
+
+class Offset(_Part):
+    """A shift of (column × factor + constant) units."""
+
+    column: str | None = None
+    factor: float = 1.0
+    constant: float = 0.0
+    unit: Literal["s", "min", "h", "d"]
+
+
+class Unit(_Part):
+    source: str | Form = Field(alias="from")
+    target: str | Form = Field(alias="to")
+
+
+class Form(_Part):
+    """How one canonical value is made from a source row; see docs/reference/site-yaml.md."""
+
+    column: str | None = None
+    constant: str | int | float | bool | None = None
+    template: str | None = None
+    lookup: Lookup | None = None
+    crosswalk: str | None = None
+    take: str | None = None
+    default: str | None = None
+    format: str | None = None
+    months: dict[str, int] = Field(default_factory=dict)
+    replace: dict[str, str] = Field(default_factory=dict)
+    scale: float = 1.0
+    add: float = 0.0
+    unit: Unit | None = None
+    offset: Offset | None = None
+    round: int | None = Field(None, ge=0, le=12)
+    time_zone: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"column": value} if isinstance(value, str) else value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone(cls, value: str | None) -> str | None:
+        return Source._zone(value)
+
+    @model_validator(mode="after")
+    def _one(self) -> Form:
+        given = [k for k in ("column", "constant", "template", "lookup") if getattr(self, k) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of column, constant, template, lookup (found: {', '.join(given) or 'none'})")
+        if (self.take or self.default) and not self.crosswalk:
+            raise ValueError("take and default belong to a crosswalk")
+        return self
+
+    def columns(self) -> set[str]:
+        """Source columns this form reads."""
+        out = {self.column} if self.column else set()
+        out |= set(template_fields(self.template)) if self.template else set()
+        out |= set(self.lookup.on) if self.lookup else set()
+        out |= {self.offset.column} if self.offset and self.offset.column else set()
+        if self.unit:
+            for side in (self.unit.source, self.unit.target):
+                out |= side.columns() if isinstance(side, Form) else set()
+        return out
+
+
+Unit.model_rebuild()
+
+
+def template_fields(template: str) -> list[str]:
+    return re.findall(r"\{([^{}]+)\}", template)
+
+
+class Item(_Part):
+    """One mapping of one source into one canonical table."""
+
+    source: str
+    where: dict[str, tuple[str, ...] | dict[Literal["not"], tuple[str, ...]]] = Field(default_factory=dict)
+    columns: dict[str, Form]
+
+    def source_columns(self) -> set[str]:
+        return set(self.where).union(*(f.columns() for f in self.columns.values()))
+
+
+@dataclass(frozen=True)
+class Site:
+    """A checked site. `crosswalks[name]` is a frame of strings indexed by the source code."""
+
+    name: str
+    folder: Path
+    title: str
+    simulated: bool
+    time_zone: str
+    currency: str
+    assumptions: tuple[str, ...]
+    sources: dict[str, Source]
+    crosswalks: dict[str, pd.DataFrame]
+    tables: dict[str, tuple[Item, ...]]
+    digest: str
+
+
+class _Head(_Part):
+    site: str = Field(pattern=_NAME.pattern)
+    title: str
+    simulated: bool = False
+    time_zone: str = "UTC"
+    currency: str = "EUR"
+    assumptions: tuple[str, ...] = ()
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        return Source._zone(value) or "UTC"
+
+
+class _Problems:
+    """Collects `file: key path: what` lines."""
+
+    def __init__(self, file: Path):
+        self.file, self.lines = file, []  # type: ignore[var-annotated]
+
+    def add(self, path: str, what: str) -> None:
+        line = f"{self.file.name}: {path}: {what}"
+        if line not in self.lines:
+            self.lines.append(line)
+
+    def parse(self, model: type[_Part], value: Any, path: str) -> Any:
+        """`value` as `model`, or None with every problem noted."""
+        if not isinstance(value, dict | str):
+            self.add(path, f"found {value!r}; allowed: a mapping (key: value)")
+            return None
+        try:
+            return model.model_validate(value)
+        except ValidationError as e:
+            self.add_all(path, e, list(model.model_fields))
+            return None
+
+    def add_all(self, path: str, error: ValidationError, allowed: list[str]) -> None:
+        for one in error.errors():
+            spot = ".".join([path, *(str(p) for p in one["loc"])]).strip(".")
+            found = one.get("input")
+            if one["type"] == "extra_forbidden":
+                word = str(one["loc"][-1])
+                fields = allowed if len(one["loc"]) == 1 else list(Form.model_fields)
+                self.add(spot, f"unknown key '{word}'; allowed: {listing(fields, 30)} {nearest(word, fields)}".rstrip())
+            elif one["type"] == "missing":
+                self.add(spot, "is missing")
+            elif one["type"] == "literal_error":
+                options = re.findall(r"'([^']*)'", str(one.get("ctx", {}).get("expected", "")))
+                self.add(spot, f"found {found!r}; allowed: {listing(options)} {nearest(str(found), options)}".rstrip())
+            elif one["type"] == "value_error":
+                self.add(spot, str(one["msg"]).removeprefix("Value error, "))
+            else:
+                self.add(spot, f"found {found!r}; {one['msg'].lower()}")
+
+
+def load_site(folder: str | Path) -> Site:
+    """The site in `folder`. Raises SiteError naming the file, the key, what was found and what is allowed."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        siblings = sorted(p.parent.name for p in folder.parent.glob("*/site.yaml")) if folder.parent.is_dir() else []
+        allowed = f"a folder with a site.yaml; beside it are: {listing(siblings)}" if siblings else "a folder with a site.yaml"
+        raise SiteError("unknown_site", f"no site folder {folder} {nearest(folder.name, siblings)}".rstrip(), allowed)
+    path = folder / "site.yaml"
+    raw = read_yaml(path)
+    problems = _Problems(path)
+    sections = ["sources", "crosswalks", "tables"]
+    head = problems.parse(_Head, {k: v for k, v in raw.items() if k not in sections}, "")
+    for section in sections:
+        if not isinstance(raw.get(section, {}), dict):
+            problems.add(section, f"found {type(raw[section]).__name__}; allowed: a mapping of names")
+            raw[section] = {}
+    for section in ("sources", "tables"):
+        if not raw.get(section):
+            problems.add(section, "is missing or empty")
+    digest = hashlib.sha256(path.read_bytes())
+    sources = {name: problems.parse(Source, value, f"sources.{name}") for name, value in (raw.get("sources") or {}).items()}
+    crosswalks = {
+        str(name): _crosswalk(folder, value, f"crosswalks.{name}", problems, digest)
+        for name, value in (raw.get("crosswalks") or {}).items()
+    }
+    tables = {
+        name: _items(folder, name, value, problems, list(sources), crosswalks, digest)
+        for name, value in (raw.get("tables") or {}).items()
+    }
+    if problems.lines or head is None:
+        raise SiteError(
+            "bad_site",
+            f"{path} has {len(problems.lines)} problem(s)",
+            hint="mend them in the file; docs/reference/site-yaml.md explains each key",
+            details=problems.lines,
+        )
+    return Site(
+        head.site, folder, head.title, head.simulated, head.time_zone, head.currency, head.assumptions,
+        sources, crosswalks, tables, digest.hexdigest(),
+    )
+
+
+def _read_csv_rows(folder: Path, name: str, where: str, problems: _Problems, digest: Any) -> list[dict[str, str]]:
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        problems.add(where, f"'{name}' lies outside the site folder; allowed: a file below it")
+        return []
+    if not path.is_file():
+        there = sorted(str(p.relative_to(folder)) for p in folder.rglob("*.csv"))
+        problems.add(where, f"file '{name}' does not exist; there are: {listing(there)} {nearest(name, there)}".rstrip())
+        return []
+    content = path.read_bytes()
+    digest.update(content)
+    try:
+        reader = csv.DictReader(content.decode("utf-8-sig").splitlines())
+        rows = [{str(k): (v or "").strip() for k, v in row.items()} for row in reader]
+    except (UnicodeDecodeError, csv.Error) as e:
+        problems.add(where, f"file '{name}' cannot be read as UTF-8 CSV: {e}")
+        return []
+    if not rows:
+        problems.add(where, f"file '{name}' has no rows")
+    return rows
+
+
+def _crosswalk(folder: Path, value: Any, where: str, problems: _Problems, digest: Any) -> pd.DataFrame:
+    """Frame of strings, index = source code; an inline crosswalk has the one column `value`."""
+    empty = pd.DataFrame({"value": pd.Series(dtype=object)})
+    if not isinstance(value, dict) or not value:
+        problems.add(where, f"found {value!r}; allowed: code: word pairs, or {{file: FILE, key: COLUMN}}")
+        return empty
+    if "file" not in value:
+        return pd.DataFrame({"value": [str(v) for v in value.values()]}, index=[str(k) for k in value])
+    for extra in set(value) - {"file", "key"}:
+        problems.add(where, f"unknown key '{extra}'; allowed: file, key {nearest(str(extra), ['file', 'key'])}".rstrip())
+    rows = _read_csv_rows(folder, str(value["file"]), f"{where}.file", problems, digest)
+    if not rows:
+        return empty
+    key = str(value.get("key") or next(iter(rows[0])))
+    if key not in rows[0]:
+        problems.add(f"{where}.key", f"found '{key}'; allowed: {listing(rows[0])} {nearest(key, rows[0])}".rstrip())
+        return empty
+    frame = pd.DataFrame(rows).set_index(key)
+    twice = frame.index[frame.index.duplicated()].unique()
+    if len(twice):
+        problems.add(where, f"file '{value['file']}' lists these codes twice: {listing(twice)}")
+        return empty
+    return frame
+
+
+def _fill(value: Any, words: dict[str, Any], where: str, problems: _Problems) -> Any:
+    """`value` with every ${name} replaced; a cell that is only ${name} keeps the type of the word."""
+    if isinstance(value, dict):
+        return {k: _fill(v, words, where, problems) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_fill(v, words, where, problems) for v in value]
+    if not isinstance(value, str):
+        return value
+    for name in re.findall(r"\$\{([^{}]*)\}", value):
+        if name not in words:
+            problems.add(where, f"'${{{name}}}' is not filled; allowed: {listing(words)} {nearest(name, map(str, words))}".rstrip())
+            continue
+        if value == f"${{{name}}}":
+            return words[name]
+        value = value.replace(f"${{{name}}}", str(words[name]))
+    return value
+
+
+def _items(
+    folder: Path, table: str, value: Any, problems: _Problems, sources: list[str],
+    crosswalks: dict[str, pd.DataFrame], digest: Any,
+) -> tuple[Item, ...]:
+    where = f"tables.{table}"
+    if table not in TABLES:
+        problems.add(where, f"unknown table '{table}'; allowed: {listing(TABLES, 20)} {nearest(str(table), TABLES)}".rstrip())
+        return ()
+    if not isinstance(value, list) or not value:
+        problems.add(where, "allowed: a list of mapping items (- source: ...)")
+        return ()
+    out: list[Item] = []
+    for number, raw in enumerate(value):
+        spot = f"{where}[{number}]"
+        if not isinstance(raw, dict):
+            problems.add(spot, f"found {raw!r}; allowed: a mapping with source and columns")
+            continue
+        each = raw.get("each", [{}])
+        if isinstance(each, dict):
+            each = _read_csv_rows(folder, str(each.get("file", "")), f"{spot}.each", problems, digest)
+        if not isinstance(each, list) or not all(isinstance(w, dict) for w in each):
+            problems.add(f"{spot}.each", "allowed: a list of {name: value} or {file: FILE}")
+            continue
+        body = {k: v for k, v in raw.items() if k != "each"}
+        for words in each:
+            item = problems.parse(Item, _fill(body, words, spot, problems) if words else body, spot)
+            if item is not None:
+                _check_item(table, item, spot, problems, sources, crosswalks)
+                out.append(item)
+    return tuple(out)
+
+
+def _check_item(
+    table: str, item: Item, spot: str, problems: _Problems, sources: list[str], crosswalks: dict[str, pd.DataFrame]
+) -> None:
+    contract = TABLES[table]
+    if item.source not in sources:
+        problems.add(f"{spot}.source", f"found '{item.source}'; allowed: {listing(sources)} {nearest(item.source, sources)}".rstrip())
+    for name, form in item.columns.items():
+        at = f"{spot}.columns.{name}"
+        if name not in (*contract.names, RECORDED_AT) and not contract.open_values:
+            problems.add(at, f"{table} has no such column; allowed: {listing(contract.names, 20)} {nearest(name, contract.names)}".rstrip())
+        elif contract.open_values and not re.match(r"^[A-Za-z_][A-Za-z0-9_.]*$", name):
+            problems.add(at, "allowed: names of letters, digits, dots and _")
+        _check_form(form, at, problems, sources, crosswalks)
+    for column in contract.columns:
+        if column.required and column.name not in item.columns:
+            problems.add(f"{spot}.columns", f"the required column '{column.name}' is missing")
+    if contract.one_of and not set(contract.one_of) & set(item.columns):
+        problems.add(f"{spot}.columns", f"one of these is required: {', '.join(contract.one_of)}")
+
+
+def _check_form(form: Form, at: str, problems: _Problems, sources: list[str], crosswalks: dict[str, pd.DataFrame]) -> None:
+    if form.crosswalk is not None:
+        walk = crosswalks.get(form.crosswalk)
+        if walk is None:
+            problems.add(f"{at}.crosswalk", f"found '{form.crosswalk}'; allowed: {listing(crosswalks)} {nearest(form.crosswalk, crosswalks)}".rstrip())
+        elif form.take is not None and form.take not in walk.columns:
+            columns = [str(c) for c in walk.columns]
+            problems.add(f"{at}.take", f"found '{form.take}'; allowed: {listing(columns)} {nearest(form.take, columns)}".rstrip())
+        elif form.take is None and len(walk.columns) > 1:
+            problems.add(at, f"crosswalk '{form.crosswalk}' has several columns; say which with take: {listing(walk.columns)}")
+    if form.lookup is not None and form.lookup.source not in sources:
+        problems.add(f"{at}.lookup.source", f"found '{form.lookup.source}'; allowed: {listing(sources)}")
+    if form.unit is not None:
+        sides = (form.unit.source, form.unit.target)
+        for side in sides:
+            if isinstance(side, Form):
+                _check_form(side, f"{at}.unit", problems, sources, crosswalks)
+        if isinstance(sides[0], str) and isinstance(sides[1], str):
+            from plant.units import problem  # pint takes a quarter of a second: only for sites that convert
+
+            what = problem(sides[0], sides[1])
+            if what:
+                problems.add(f"{at}.unit", what)

@@ -1,0 +1,305 @@
+"""The store: canonical tables as Delta tables, one folder a site, one manifest a load.
+
+A load writes its rows to the Delta tables and then one manifest, `loads/000007.json`, by an atomic rename.
+The manifest names the Delta version of every table; readers look at those versions and at nothing else, so
+a load that dies half way is never seen, and the next load takes the tables back before it starts.
+`site@7` is the data version: the same rows can be read again as long as the store is kept.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from plant.errors import NotReady, StoreError
+from plant.mapping import QUARANTINE_COLUMNS
+from plant.tables import LINEAGE, TABLES, TIME_DTYPE, Table, arrow_schema, conform, empty_frame
+
+_KEY, _ROW = "_key", "_row"  # 64-bit hashes of a row's key and content
+_QUARANTINE = "_quarantine"
+
+
+class SnapshotLike(Protocol):
+    """What features and models read: canonical tables at one data version."""
+
+    data_version: str
+
+    def table(self, name: str) -> pd.DataFrame: ...
+
+    @property
+    def data_end(self) -> pd.Timestamp: ...
+
+
+def latest_time(tables: Mapping[str, pd.DataFrame]) -> pd.Timestamp:
+    """One microsecond after the last moment at which something happened: at that time everything is known.
+
+    Planned and master-data times do not count: they may lie in the future.
+    """
+    last = pd.Timestamp.min.tz_localize("UTC")
+    for name, frame in tables.items():
+        for column in TABLES[name].columns:
+            if column.kind == "time" and column.known_by == column.name and column.name != "retired_at" and len(frame):
+                last = max(last, frame[column.name].max()) if frame[column.name].notna().any() else last
+    if last == pd.Timestamp.min.tz_localize("UTC"):
+        raise NotReady("no_data", "the store holds no row with a time", hint="connect the site first: steadyline connect SITE --data DIR")
+    return last.as_unit("us") + pd.Timedelta(1, "us")
+
+
+@dataclass
+class Frames:
+    """Canonical tables in memory, with the interface of a `Snapshot`."""
+
+    tables: Mapping[str, pd.DataFrame]
+    data_version: str = "memory"
+
+    def table(self, name: str) -> pd.DataFrame:
+        return conform(TABLES[name], self.tables[name]) if name in self.tables else empty_frame(TABLES[name])
+
+    @cached_property
+    def data_end(self) -> pd.Timestamp:
+        return latest_time({name: self.table(name) for name in self.tables})
+
+
+class Snapshot:
+    """Canonical tables of one site as one load left them; each table is read once and kept."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]):
+        self.folder, self.manifest = folder, manifest
+        self.data_version = str(manifest["data_version"])
+        self._frames: dict[str, pd.DataFrame] = {}
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Rows of a canonical table with the dtypes of its contract, all versions of a row included."""
+        if name not in TABLES:
+            raise KeyError(name)
+        if name not in self._frames:
+            version = self.manifest["tables"].get(name)
+            self._frames[name] = empty_frame(TABLES[name]) if version is None else self._read(TABLES[name], int(version))
+        return self._frames[name]
+
+    def _read(self, table: Table, version: int) -> pd.DataFrame:
+        stored = _delta(self.folder / table.name, version).to_pyarrow_table()
+        stored = stored.drop_columns([c for c in (_KEY, _ROW) if c in stored.column_names])
+        if table.name == "readings":  # millions of rows: keep the repeating words as categories
+            for i, name in enumerate(stored.column_names):
+                if pa.types.is_string(stored.schema.field(name).type) or pa.types.is_large_string(stored.schema.field(name).type):
+                    stored = stored.set_column(i, name, stored[name].dictionary_encode())
+        return conform(table, stored.to_pandas())
+
+    @cached_property
+    def data_end(self) -> pd.Timestamp:
+        return latest_time({name: self.table(name) for name in self.manifest["tables"]})
+
+    def quarantine(self) -> pd.DataFrame:
+        """Rows that were put aside: load, table, source, file, line, column, reason, row (JSON text)."""
+        version = self.manifest.get("quarantine")
+        if version is None:
+            return pd.DataFrame(columns=["load", *QUARANTINE_COLUMNS])
+        return pd.DataFrame(_delta(self.folder / _QUARANTINE, int(version)).to_pyarrow_table().to_pandas())
+
+
+def _delta(path: Path, version: int | None = None) -> Any:
+    from deltalake import DeltaTable  # a tenth of a second: only where the store is opened
+
+    return DeltaTable(str(path), version=version)
+
+
+@dataclass
+class Count:
+    """What became of the rows of a table: read = loaded + known + quarantined."""
+
+    read: int = 0
+    loaded: int = 0
+    known: int = 0
+    quarantined: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        return dict(vars(self))
+
+
+@dataclass
+class Load:
+    """Rows to be committed together. `sources` (file fingerprints and counts) goes into the manifest."""
+
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    quarantine: list[pd.DataFrame] = field(default_factory=list)
+    counts: dict[str, Count] = field(default_factory=dict)
+    sources: dict[str, Any] = field(default_factory=dict)
+
+
+class Store:
+    """The canonical tables of one site below `root`."""
+
+    def __init__(self, root: Path, site: str):
+        self.site, self.folder = site, Path(root) / site
+
+    def manifest(self, version: int | None = None) -> dict[str, Any] | None:
+        """The manifest of a load (the last one by default), or None where nothing was ever loaded."""
+        files = sorted((self.folder / "loads").glob("[0-9]*.json"))
+        if version is not None:
+            files = [f for f in files if int(f.stem) == version]
+        if not files:
+            return None
+        return dict(json.loads(files[-1].read_text(encoding="utf-8")))
+
+    def snapshot(self, version: str | int | None = None) -> Snapshot:
+        """Tables at `version` (`7` or `"site@7"`), the last load by default. Raises NotReady or StoreError."""
+        number = int(str(version).rpartition("@")[2]) if version is not None else None
+        manifest = self.manifest(number)
+        if manifest is None and self.manifest() is None:
+            raise NotReady(
+                "not_connected", f"site '{self.site}' has no data in {self.folder.parent}", "a site that was connected",
+                f"steadyline connect sites/{self.site} --data DIR",
+            )
+        if manifest is None:
+            raise StoreError("unknown_data_version", f"site '{self.site}' has no data version '{version}'", f"1 to {self._last()}")
+        return Snapshot(self.folder, manifest)
+
+    def _last(self) -> int:
+        manifest = self.manifest()
+        return int(manifest["load"]) if manifest else 0
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """One writer at a time; a second one is refused, not queued."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("w") as f:
+            try:
+                fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as e:
+                raise StoreError("store_busy", f"another load of site '{self.site}' is running", hint="wait until it has finished") from e
+            yield
+
+    def commit(self, load: Load, now: pd.Timestamp, note: dict[str, Any]) -> dict[str, Count]:
+        """Add what is new, all of it or nothing; call it while holding `lock()`.
+
+        A row whose key and content are there already is *known*. A row with a known key and other content is a
+        new version: recorded when its source says, else `now`. The same key twice in one load with different
+        content, and no time that tells which is later, leaves the first and quarantines the rest.
+        """
+        last = self.manifest()
+        versions: dict[str, int] = dict(last["tables"]) if last else {}
+        aside = list(load.quarantine)
+        fresh: dict[str, pd.DataFrame] = {}
+        for name, frame in load.tables.items():
+            before = self._hashes(name, versions.get(name))
+            rows, known, clashes = _new_rows(TABLES[name], frame, before, now)
+            count = load.counts.setdefault(name, Count())
+            count.loaded += len(rows)
+            count.known += known
+            count.quarantined += len(clashes)
+            if len(clashes):
+                aside.append(clashes)
+            if len(rows):
+                fresh[name] = rows
+        sources = {**(last["sources"] if last else {}), **load.sources}
+        if not fresh and not any(len(q) for q in aside) and last is not None and last["sources"] == sources:
+            return load.counts
+        number = self._last() + 1
+        quarantine = last.get("quarantine") if last else None
+        if any(len(q) for q in aside):
+            together = pd.concat([q for q in aside if len(q)], ignore_index=True)
+            together.insert(0, "load", float(number))
+            quarantine = self._append(_QUARANTINE, pa.Table.from_pandas(together, preserve_index=False), quarantine)
+        for name, rows in fresh.items():
+            versions[name] = self._append(name, _arrow(TABLES[name], rows), versions.get(name))
+        manifest = {
+            "load": number, "data_version": f"{self.site}@{number}", "loaded_at": now.isoformat(), "tables": versions,
+            "quarantine": quarantine, "counts": {n: c.as_dict() for n, c in load.counts.items()}, "sources": sources, **note,
+        }
+        self._write(number, manifest)
+        return load.counts
+
+    def _hashes(self, name: str, version: int | None) -> pd.DataFrame:
+        if version is None:
+            return pd.DataFrame({_KEY: pd.Series(dtype="int64"), _ROW: pd.Series(dtype="int64"), "recorded_at": pd.Series(dtype=TIME_DTYPE)})
+        stored = _delta(self.folder / name, version).to_pyarrow_table(columns=[_KEY, _ROW, "recorded_at"])
+        return pd.DataFrame(stored.to_pandas())
+
+    def _append(self, name: str, rows: pa.Table, version: int | None) -> int:
+        """Append to a Delta table, after taking back what a dead load left behind; returns the new version."""
+        from deltalake import write_deltalake
+
+        path = self.folder / name
+        if (path / "_delta_log").is_dir():
+            table = _delta(path)
+            if version is None:
+                table.delete()
+            elif table.version() != version:
+                table.restore(version)
+        write_deltalake(str(path), rows, mode="append", schema_mode="merge")
+        return int(_delta(path).version())
+
+    def _write(self, number: int, manifest: dict[str, Any]) -> None:
+        folder = self.folder / "loads"
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / f".{number:06d}.partial"
+        with partial.open("w", encoding="utf-8") as f:
+            json.dump(manifest, f, indent=1, sort_keys=True)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(partial, folder / f"{number:06d}.json")
+
+
+def _arrow(table: Table, rows: pd.DataFrame) -> pa.Table:
+    extra = tuple(c for c in rows.columns if c not in table.names and c not in {x.name for x in LINEAGE} and c not in (_KEY, _ROW))
+    schema = arrow_schema(table, extra).append(pa.field(_KEY, pa.int64())).append(pa.field(_ROW, pa.int64()))
+    return pa.Table.from_pandas(rows[schema.names], schema=schema, preserve_index=False)
+
+
+def _hash(frame: pd.DataFrame) -> np.ndarray:
+    """64-bit hash of each row, of values only: the same for plain strings and categories."""
+    return np.asarray(pd.util.hash_pandas_object(frame, index=False).to_numpy().view(np.int64))
+
+
+def _new_rows(table: Table, frame: pd.DataFrame, before: pd.DataFrame, now: pd.Timestamp) -> tuple[pd.DataFrame, int, pd.DataFrame]:
+    """(rows to add, number of rows already known, quarantined clashes)."""
+    frame = conform(table, frame.reset_index(drop=True))
+    lineage = {c.name for c in LINEAGE}
+    frame[_KEY] = _hash(frame[list(table.key)])
+    # An absent recorded value must hash like an empty one, or a wider later export would look like a correction.
+    content = [c for c in sorted(frame.columns) if c not in lineage | {_KEY} and not (c not in table.names and frame[c].isna().all())]
+    frame[_ROW] = _hash(frame[content])
+    dated = frame["recorded_at"].notna()
+
+    repeated = frame.duplicated([_KEY, _ROW, "recorded_at"])
+    undated_known = np.zeros(len(frame), dtype=bool)
+    latest = before.sort_values("recorded_at", na_position="first", kind="stable").drop_duplicates(_KEY, keep="last")
+    had = frame[_KEY].isin(latest[_KEY]).to_numpy()
+    if had.any():
+        same = pd.Series(latest[_ROW].to_numpy(), index=latest[_KEY].to_numpy())
+        undated_known = had & ~dated.to_numpy() & (frame[_KEY].map(same).to_numpy() == frame[_ROW].to_numpy())
+        seen = pd.MultiIndex.from_frame(before[[_KEY, _ROW, "recorded_at"]])
+        exact = pd.MultiIndex.from_frame(frame[[_KEY, _ROW, "recorded_at"]]).isin(seen)
+        undated_known |= exact & dated.to_numpy()
+    known = repeated.to_numpy() | undated_known
+    rest = frame[~known]
+    clash = rest.duplicated([_KEY, "recorded_at"]).to_numpy()
+    clashes = rest[clash]
+    rows = rest[~clash].copy()
+    corrected = rows["recorded_at"].isna() & rows[_KEY].isin(latest[_KEY])
+    rows.loc[corrected, "recorded_at"] = now
+    return rows, int(known.sum()), _as_quarantine(table, clashes)
+
+
+def _as_quarantine(table: Table, clashes: pd.DataFrame) -> pd.DataFrame:
+    records = [
+        {
+            "table": table.name, "source": "", "file": row["source_file"], "line": row["source_line"], "column": ", ".join(table.key),
+            "reason": f"key {tuple(row[k] for k in table.key)!s} stands twice in this load with different content; the first row was kept",
+            "row": json.dumps({k: row[k] for k in table.names}, default=str, ensure_ascii=False),
+        }
+        for row in clashes.to_dict("records")
+    ]
+    return pd.DataFrame(records, columns=QUARANTINE_COLUMNS)

@@ -43,7 +43,8 @@ def cli_page() -> str:
     command = typer.main.get_command(steadyline.app)
     context = typer.Context(command, info_name="steadyline")
     page = get_docs_for_click(obj=command, ctx=context, name="steadyline", title="Command line")
-    return MADE.format(source="steadyline.py") + "\n\n" + "\n".join(line.rstrip() for line in page.strip().split("\n")) + "\n"
+    lines = [MADE.format(source="steadyline.py"), "", *(line.rstrip() for line in page.strip().split("\n"))]
+    return "\n".join(lines) + "\n"
 
 
 PAGES: dict[str, Callable[[], str]] = {"tables.md": tables_page, "cli.md": cli_page}
@@ -59,7 +60,8 @@ def main() -> None:
 def _table_section(table: Table) -> str:
     facts = [f"Key: {_codes(table.key)}. A row is known by: {_known(table.known_by)}."]
     if table.references:
-        facts.append("Refers to: " + ", ".join(f"`{column}` → `{other}`" for column, other in table.references.items()) + ".")
+        pairs = ", ".join(f"`{column}` → `{other}`" for column, other in table.references.items())
+        facts.append(f"Refers to: {pairs}.")
     if table.one_of:
         facts.append(f"At least one of {_codes(table.one_of)} is filled.")
     if table.open_values:

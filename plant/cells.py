@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from plant.site import Source
+from plant.forms import Source
 from plant.tables import TIME_DTYPE
 
 Problem = Callable[[np.ndarray, str], None]  # (mask of rows, reason); {} in the reason takes the cell
@@ -86,7 +86,10 @@ def numbers(cells: pd.Categorical, source: Source, problem: Problem) -> np.ndarr
             parsed[i] = float(text)
         odd[i] = not np.isfinite(parsed[i])
     if odd.any():
-        problem(_spread(odd, cells), "'{}' is no finite number" + (f" (decimal mark is '{source.decimal}')" if source.decimal != "." else ""))
+        problem(
+            _spread(odd, cells),
+            "'{}' is no finite number" + (f" (decimal mark is '{source.decimal}')" if source.decimal != "." else ""),
+        )
     return _spread(parsed, cells)
 
 
@@ -109,8 +112,13 @@ def plain_numbers(column: pa.ChunkedArray, source: Source, problem: Problem) -> 
 
 
 def times(
-    cells: pd.Categorical, form_format: str | None, months: dict[str, int], zone: str | None, source: Source,
-    problem: Problem, naive: Callable[[str], None],
+    cells: pd.Categorical,
+    form_format: str | None,
+    months: dict[str, int],
+    zone: str | None,
+    source: Source,
+    problem: Problem,
+    naive: Callable[[str], None],
 ) -> pd.DatetimeIndex:
     """UTC of local or zoned time text; NaT where missing or refused. `naive(cell)` is called when a zone is needed but not named."""
     words = pd.Series([str(c) for c in cells.categories], dtype=object)
@@ -121,7 +129,11 @@ def times(
         lower = {k.lower(): v for k, v in months.items()}
         words = words.map(lambda w: pattern.sub(lambda m: f"{lower[m.group().lower()]:02d}", w))
         layout = layout.replace("%b", "%m").replace("%B", "%m")
-    zoned = words.map(lambda w: bool(_ZONED.search(w))).to_numpy(dtype=bool) if layout == "iso" else np.full(len(words), "%z" in layout)
+    zoned = (
+        words.map(lambda w: bool(_ZONED.search(w))).to_numpy(dtype=bool)
+        if layout == "iso"
+        else np.full(len(words), "%z" in layout)
+    )
     parsed = np.full(len(words) + 1, np.datetime64("NaT", "us"))
     fmt = "ISO8601" if layout == "iso" else layout
     if zoned.any():
@@ -142,12 +154,16 @@ def times(
 
 def localised(plain: pd.DatetimeIndex, zone: str, source: Source) -> tuple[np.ndarray, np.ndarray]:
     """Naive local times as UTC (datetime64[us]) and a reason where the clock change makes them unclear."""
-    choice = {"quarantine": "NaT", "first": np.ones(len(plain), bool), "second": np.zeros(len(plain), bool)}[source.ambiguous]
+    choice = {"quarantine": "NaT", "first": np.ones(len(plain), bool), "second": np.zeros(len(plain), bool)}[
+        source.ambiguous
+    ]
     out = plain.tz_localize(zone, ambiguous=choice, nonexistent="NaT")
     reasons = np.full(len(plain), "", dtype=object)
     gone = np.asarray(out.isna() & plain.notna())
     if gone.any():
-        skipped = np.asarray(plain.tz_localize(zone, ambiguous=np.ones(len(plain), bool), nonexistent="NaT").isna()) & gone
+        skipped = (
+            np.asarray(plain.tz_localize(zone, ambiguous=np.ones(len(plain), bool), nonexistent="NaT").isna()) & gone
+        )
         reasons[gone] = "'{}' stands twice on the clock of " + zone + " (end of summer time)"
         reasons[skipped] = "'{}' does not exist on the clock of " + zone + " (start of summer time)"
     return _utc(out), reasons
@@ -158,7 +174,9 @@ def _utc(values: pd.Series | pd.DatetimeIndex) -> np.ndarray:
     return np.asarray(index.as_unit("us"), dtype="datetime64[us]")
 
 
-def typed_times(column: pa.ChunkedArray, zone: str | None, source: Source, problem: Problem, naive: Callable[[str], None]) -> pd.DatetimeIndex:
+def typed_times(
+    column: pa.ChunkedArray, zone: str | None, source: Source, problem: Problem, naive: Callable[[str], None]
+) -> pd.DatetimeIndex:
     """UTC of an Arrow timestamp (or date) column."""
     plain = pd.DatetimeIndex(column.cast(pa.timestamp("us", tz=getattr(column.type, "tz", None))).to_pandas())
     if plain.tz is not None:

@@ -16,10 +16,11 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 from plant.errors import SiteError, nearest
+from plant.forms import Item
 from plant.mapping import Lookups, Mapped, apply, check_columns
 from plant.readers import RawFile, find_files, fingerprint, header, read_file
 from plant.readiness import Finding, findings
-from plant.site import Item, Site
+from plant.site import Site
 from plant.store import Count, Load, Snapshot, Store
 
 Progress = Callable[[str], None]
@@ -69,7 +70,12 @@ def connect(site: Site, data: Path, root: Path, progress: Progress = lambda _: N
         for name, source in site.sources.items():
             items = [(table, item) for table, several in site.tables.items() for item in several if item.source == name]
             columns = set().union(*(item.source_columns() for _, item in items)) if items else set()
-            sources[name] = {"system": source.system, "format": source.format, "files": len(files[name]), "optional": source.optional}
+            sources[name] = {
+                "system": source.system,
+                "format": source.format,
+                "files": len(files[name]),
+                "optional": source.optional,
+            }
             for path in files[name]:
                 label = _label(path, data)
                 mark = _mark(site, name, prints[name][label], prints, items)
@@ -165,11 +171,15 @@ def _check_headers(site: Site, files: dict[str, list[Path]]) -> None:
                         if form.lookup and form.lookup.source == name:
                             problems += [
                                 f"{path.name}: lookup needs column '{theirs}' {nearest(theirs, present)}".rstrip()
-                                for theirs in sorted(form.lookup.columns()) if theirs not in present
+                                for theirs in sorted(form.lookup.columns())
+                                if theirs not in present
                             ]
     if problems:
         problems = list(dict.fromkeys(problems))
         raise SiteError(
-            "unknown_column", f"{site.folder / 'site.yaml'} names {len(problems)} column(s) that the files do not have",
-            "the column names in the header of the file", "correct the names in site.yaml, or export the column", problems,
+            "unknown_column",
+            f"{site.folder / 'site.yaml'} names {len(problems)} column(s) that the files do not have",
+            "the column names in the header of the file",
+            "correct the names in site.yaml, or export the column",
+            problems,
         )

@@ -13,14 +13,19 @@ import pyarrow.compute as pc
 
 from plant import cells as c
 from plant.errors import SourceError, listing, nearest
+from plant.forms import Form, Item, Lookup, Source, template_fields
 from plant.readers import RawFile
-from plant.site import RECORDED_AT, Form, Item, Lookup, Site, Source, template_fields
+from plant.site import RECORDED_AT, Site
 from plant.tables import TABLES, Column, Table
 
 # The order in which things happen; a row that turns it round is quarantined.
 _SEQUENCES = (
-    ("started_at", "ended_at"), ("opened_at", "closed_at"), ("sampled_at", "approved_at"), ("commissioned_at", "retired_at"),
-    ("record_complete_at", "reviewed_at"), ("reviewed_at", "disposed_at"),
+    ("started_at", "ended_at"),
+    ("opened_at", "closed_at"),
+    ("sampled_at", "approved_at"),
+    ("commissioned_at", "retired_at"),
+    ("record_complete_at", "reviewed_at"),
+    ("reviewed_at", "disposed_at"),
 )
 _MOST_CELLS = 60  # cells of a quarantined row that are kept
 
@@ -113,19 +118,25 @@ class _Rows:
         mine = zip(*(self.text_of(m).astype(object) for m in lookup.on), strict=True)
         if lookup.take is not None:
             return pd.Categorical(pd.Series([there.get(key) for key in mine], dtype=object))
-        return pd.Categorical(pd.Series([lookup.found if key in there else lookup.otherwise for key in mine], dtype=object))
+        return pd.Categorical(
+            pd.Series([lookup.found if key in there else lookup.otherwise for key in mine], dtype=object)
+        )
 
     def _translated(self, cells: pd.Categorical, form: Form, target: str) -> pd.Categorical:
         walk = self.site.crosswalks[str(form.crosswalk)]
         words = dict(walk[form.take or walk.columns[0]])
         unknown = np.array([w not in words for w in cells.categories] + [False])
         if form.default is None and unknown.any():
-            self.problems.at(target, cells)(unknown[cells.codes], "code '{}' is not in the crosswalk '" + str(form.crosswalk) + "'")
+            self.problems.at(target, cells)(
+                unknown[cells.codes], "code '{}' is not in the crosswalk '" + str(form.crosswalk) + "'"
+            )
         return c.mapped(cells, lambda w: words.get(w, form.default) or None)
 
     def number(self, form: Form, target: str) -> np.ndarray:
         if form.column is not None and not form.crosswalk and not form.replace:
-            values = c.plain_numbers(self.raw.table[form.column], self.source, self.problems.at(target, _Cells(self, form.column)))
+            values = c.plain_numbers(
+                self.raw.table[form.column], self.source, self.problems.at(target, _Cells(self, form.column))
+            )
         else:
             cells = self.text(form, target)
             values = c.numbers(cells, self.source, self.problems.at(target, cells))
@@ -140,7 +151,10 @@ class _Rows:
 
         unit = form.unit
         assert unit is not None
-        sides = [c.constant_text(s, self.n) if isinstance(s, str) else self.text(s, target) for s in (unit.source, unit.target)]
+        sides = [
+            c.constant_text(s, self.n) if isinstance(s, str) else self.text(s, target)
+            for s in (unit.source, unit.target)
+        ]
         out = np.array(values, dtype=np.float64)
         pairs = pd.DataFrame({"a": sides[0].codes, "b": sides[1].codes}).drop_duplicates()
         for a, b in pairs.itertuples(index=False):
@@ -169,7 +183,9 @@ class _Rows:
 
         column = self.raw.table[form.column] if form.column is not None else None
         if column is not None and (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
-            at = c.typed_times(column, zone, self.source, self.problems.at(target, _Cells(self, str(form.column))), naive)
+            at = c.typed_times(
+                column, zone, self.source, self.problems.at(target, _Cells(self, str(form.column))), naive
+            )
         else:
             words = self.text(form, target)
             at = c.times(words, form.format, form.months, zone, self.source, self.problems.at(target, words), naive)
@@ -198,7 +214,9 @@ class _Rows:
         if column.codes:
             odd = np.array([w not in column.codes for w in words.categories] + [False])
             if odd.any():
-                self.problems.at(column.name, words)(odd[words.codes], "'{}' is not allowed here; allowed: " + ", ".join(column.codes))
+                self.problems.at(column.name, words)(
+                    odd[words.codes], "'{}' is not allowed here; allowed: " + ", ".join(column.codes)
+                )
         return pd.Series(words)
 
 
@@ -215,7 +233,8 @@ class _Cells:
 def check_columns(item: Item, present: list[str]) -> list[str]:
     """One line for each column of the item that the file does not have."""
     return [
-        f"source '{item.source}' has no column '{name}' {nearest(name, present)}".rstrip() + f"; it has: {listing(present, 40)}"
+        f"source '{item.source}' has no column '{name}' {nearest(name, present)}".rstrip()
+        + f"; it has: {listing(present, 40)}"
         for name in sorted(item.source_columns() - set(present))
     ]
 
@@ -272,15 +291,25 @@ def _quarantine(table: str, source: str, raw: RawFile, problems: _Problems) -> p
     cells = raw.table.select(names).take(pa.array(bad)).to_pylist() if len(bad) else []
     records = [
         {
-            "table": table, "source": source, "file": raw.label, "line": float(raw.lines[i]), "column": problems.column[i],
-            "reason": problems.reason[i], "row": json.dumps(row, default=str, ensure_ascii=False),
+            "table": table,
+            "source": source,
+            "file": raw.label,
+            "line": float(raw.lines[i]),
+            "column": problems.column[i],
+            "reason": problems.reason[i],
+            "row": json.dumps(row, default=str, ensure_ascii=False),
         }
         for i, row in zip(bad, cells, strict=True)
     ]
     records += [
         {
-            "table": table, "source": source, "file": raw.label, "line": float(m.line), "column": "",
-            "reason": m.reason, "row": json.dumps({"text": m.text[:2000]}, ensure_ascii=False),
+            "table": table,
+            "source": source,
+            "file": raw.label,
+            "line": float(m.line),
+            "column": "",
+            "reason": m.reason,
+            "row": json.dumps({"text": m.text[:2000]}, ensure_ascii=False),
         }
         for m in raw.malformed
     ]

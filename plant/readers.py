@@ -17,7 +17,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from plant.errors import SourceError, listing, nearest
-from plant.site import Source
+from plant.forms import Source
 
 
 @dataclass(frozen=True)
@@ -43,27 +43,34 @@ def find_files(name: str, source: Source, data: Path) -> list[Path]:
     """Files of a source in name order. Raises SourceError when there are none, or a path leaves the data folder."""
     if not data.is_dir():
         raise SourceError(
-            "missing_data", f"the data folder {data} does not exist", "a folder that holds the site's exports",
+            "missing_data",
+            f"the data folder {data} does not exist",
+            "a folder that holds the site's exports",
             "give it with --data DIR",
         )
     if Path(source.path).is_absolute() or ".." in Path(source.path).parts:
         raise SourceError(
-            "path_outside", f"source '{name}': path '{source.path}' leaves the data folder", "a path below the data folder",
+            "path_outside",
+            f"source '{name}': path '{source.path}' leaves the data folder",
+            "a path below the data folder",
             "put the export below the folder given with --data",
         )
     root = data.resolve()
     files = sorted(p for p in data.glob(source.path) if p.is_file())
     outside = [p for p in files if not p.resolve().is_relative_to(root)]
     if outside:
-        raise SourceError("path_outside", f"source '{name}': {outside[0].name} is a link that leaves the data folder", "files below the data folder")
+        raise SourceError(
+            "path_outside",
+            f"source '{name}': {outside[0].name} is a link that leaves the data folder",
+            "files below the data folder",
+        )
     if not files and not source.optional:
         there = sorted(str(p.relative_to(data)) for p in data.rglob("*") if p.is_file())
         raise SourceError(
             "missing_file",
             f"source '{name}' ({source.system}): no file matches '{source.path}' below {data} {nearest(source.path, there)}".rstrip(),
             f"files there: {listing(there)}" if there else "the folder is empty",
-            "put the export there, correct sources."
-            f"{name}.path in site.yaml, or mark the source as `optional: true`",
+            f"put the export there, correct sources.{name}.path in site.yaml, or mark the source as `optional: true`",
         )
     return files
 
@@ -83,28 +90,44 @@ def header(name: str, source: Source, path: Path) -> list[str]:
             return list(source.header)
         with path.open(encoding=source.encoding, newline="") as f:
             first = f.readline().lstrip("\ufeff")
-        read = pacsv.read_csv(pa.py_buffer(first.encode()), parse_options=_parse_options(source)) if first.strip() else None
+        read = (
+            pacsv.read_csv(pa.py_buffer(first.encode()), parse_options=_parse_options(source))
+            if first.strip()
+            else None
+        )
     except (UnicodeError, pa.ArrowInvalid, OSError) as e:
         raise _unreadable(name, source, path, e) from e
     if read is None:
-        raise SourceError("empty_file", f"source '{name}': {path.name} is empty", "a header line and rows", "export it again")
+        raise SourceError(
+            "empty_file", f"source '{name}': {path.name} is empty", "a header line and rows", "export it again"
+        )
     names = [n.strip() for n in read.column_names]
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
-        raise SourceError("bad_header", f"source '{name}': {path.name} names these columns twice: {listing(twice)}", "each name once")
+        raise SourceError(
+            "bad_header", f"source '{name}': {path.name} names these columns twice: {listing(twice)}", "each name once"
+        )
     return names
 
 
 def _parse_options(source: Source) -> pacsv.ParseOptions:
-    return pacsv.ParseOptions(delimiter=source.delimiter, quote_char='"', double_quote=True, escape_char=False, newlines_in_values=True)
+    return pacsv.ParseOptions(
+        delimiter=source.delimiter, quote_char='"', double_quote=True, escape_char=False, newlines_in_values=True
+    )
 
 
 def _unreadable(name: str, source: Source, path: Path, e: Exception) -> SourceError:
     text = str(e).splitlines()[0][:300]
-    hint = f"correct sources.{name}.encoding (now {source.encoding})" if "utf8" in text.lower() or isinstance(e, UnicodeError) else "export the file again"
+    hint = (
+        f"correct sources.{name}.encoding (now {source.encoding})"
+        if "utf8" in text.lower() or isinstance(e, UnicodeError)
+        else "export the file again"
+    )
     return SourceError(
-        "unreadable_file", f"source '{name}': {path.name} cannot be read as {source.format}: {text}",
-        f"a whole {source.format} file in the encoding that site.yaml names", hint,
+        "unreadable_file",
+        f"source '{name}': {path.name} cannot be read as {source.format}: {text}",
+        f"a whole {source.format} file in the encoding that site.yaml names",
+        hint,
     )
 
 
@@ -134,11 +157,17 @@ def _read_csv(name: str, source: Source, path: Path, label: str, columns: set[st
         path,
         # One thread: only then does the handler learn the number of the line it refuses.
         read_options=pacsv.ReadOptions(
-            column_names=names, skip_rows=0 if source.header else 1, encoding=source.encoding, use_threads=False, block_size=1 << 24
+            column_names=names,
+            skip_rows=0 if source.header else 1,
+            encoding=source.encoding,
+            use_threads=False,
+            block_size=1 << 24,
         ),
         parse_options=parse,
         convert_options=pacsv.ConvertOptions(
-            column_types={n: pa.string() for n in names}, include_columns=sorted(columns & set(names)), strings_can_be_null=False
+            column_types={n: pa.string() for n in names},
+            include_columns=sorted(columns & set(names)),
+            strings_can_be_null=False,
         ),
     )
     missing = pa.array([m.strip() for m in source.missing], pa.string())

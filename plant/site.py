@@ -9,180 +9,20 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-import zoneinfo
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator
 
 from plant.errors import SiteError, listing, nearest
+from plant.forms import Form, Item, Part, Source, time_zone
 from plant.tables import TABLES
 from plant.yaml_text import read_yaml
 
 RECORDED_AT = "recorded_at"
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
-_ZONES = zoneinfo.available_timezones()
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-class Source(_Part):
-    """One export (or several files of one shape) of one of the plant's systems."""
-
-    system: str
-    path: str
-    format: Literal["csv", "parquet"]
-    delimiter: str = Field(",", min_length=1, max_length=1)
-    encoding: str = "utf-8"
-    decimal: Literal[".", ","] = "."
-    thousands: Literal[".", ",", " ", "'", ""] = ""
-    missing: tuple[str, ...] = ("",)
-    header: tuple[str, ...] = ()
-    time_zone: str | None = None
-    ambiguous: Literal["quarantine", "first", "second"] = "quarantine"
-    clock_offset: str | None = None
-    optional: bool = False
-
-    @field_validator("time_zone")
-    @classmethod
-    def _zone(cls, value: str | None) -> str | None:
-        if value is not None and value not in _ZONES:
-            raise ValueError(f"'{value}' is no time zone; allowed: IANA names such as Europe/Dublin or UTC {nearest(value, _ZONES)}".strip())
-        return value
-
-    @field_validator("encoding")
-    @classmethod
-    def _encoding(cls, value: str) -> str:
-        try:
-            "".encode(value)
-        except LookupError as e:
-            raise ValueError(f"'{value}' is no encoding; allowed: utf-8, utf-16, cp1252, latin-1, ...") from e
-        return value
-
-    @field_validator("clock_offset")
-    @classmethod
-    def _offset(cls, value: str | None) -> str | None:
-        if value is not None:
-            _timedelta(value)
-        return value
-
-    @property
-    def clock_shift(self) -> pd.Timedelta:
-        return _timedelta(self.clock_offset) if self.clock_offset else pd.Timedelta(0)
-
-
-def _timedelta(text: str) -> pd.Timedelta:
-    try:
-        return pd.Timedelta(text)
-    except ValueError as e:
-        raise ValueError(f"'{text}' is no duration; allowed: -7min, 2h, 1d") from e
-
-
-class Lookup(_Part):
-    """Equal values in another source: a column of its (first) row, or whether there is one at all."""
-
-    source: str
-    on: dict[str, str] = Field(min_length=1)
-    take: str | None = None
-    found: str | None = None
-    otherwise: str | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Lookup:
-        if (self.take is None) == (self.found is None):
-            raise ValueError("give one of take (a column of the other source) and found (with otherwise)")
-        return self
-
-    def columns(self) -> set[str]:
-        """Columns of the other source that are needed."""
-        return {*self.on.values(), *([self.take] if self.take else [])}
-
-
-class Offset(_Part):
-    """A shift of (column × factor + constant) units."""
-
-    column: str | None = None
-    factor: float = 1.0
-    constant: float = 0.0
-    unit: Literal["s", "min", "h", "d"]
-
-
-class Unit(_Part):
-    source: str | Form = Field(alias="from")
-    target: str | Form = Field(alias="to")
-
-
-class Form(_Part):
-    """How one canonical value is made from a source row; see docs/reference/site-yaml.md."""
-
-    column: str | None = None
-    constant: str | int | float | bool | None = None
-    template: str | None = None
-    lookup: Lookup | None = None
-    crosswalk: str | None = None
-    take: str | None = None
-    default: str | None = None
-    format: str | None = None
-    months: dict[str, int] = Field(default_factory=dict)
-    replace: dict[str, str] = Field(default_factory=dict)
-    scale: float = 1.0
-    add: float = 0.0
-    unit: Unit | None = None
-    offset: Offset | None = None
-    round: int | None = Field(None, ge=0, le=12)
-    time_zone: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, value: Any) -> Any:
-        return {"column": value} if isinstance(value, str) else value
-
-    @field_validator("time_zone")
-    @classmethod
-    def _zone(cls, value: str | None) -> str | None:
-        return Source._zone(value)
-
-    @model_validator(mode="after")
-    def _one(self) -> Form:
-        given = [k for k in ("column", "constant", "template", "lookup") if getattr(self, k) is not None]
-        if len(given) != 1:
-            raise ValueError(f"give exactly one of column, constant, template, lookup (found: {', '.join(given) or 'none'})")
-        if (self.take or self.default) and not self.crosswalk:
-            raise ValueError("take and default belong to a crosswalk")
-        return self
-
-    def columns(self) -> set[str]:
-        """Source columns this form reads."""
-        out = {self.column} if self.column else set()
-        out |= set(template_fields(self.template)) if self.template else set()
-        out |= set(self.lookup.on) if self.lookup else set()
-        out |= {self.offset.column} if self.offset and self.offset.column else set()
-        if self.unit:
-            for side in (self.unit.source, self.unit.target):
-                out |= side.columns() if isinstance(side, Form) else set()
-        return out
-
-
-Unit.model_rebuild()
-
-
-def template_fields(template: str) -> list[str]:
-    return re.findall(r"\{([^{}]+)\}", template)
-
-
-class Item(_Part):
-    """One mapping of one source into one canonical table."""
-
-    source: str
-    where: dict[str, tuple[str, ...] | dict[Literal["not"], tuple[str, ...]]] = Field(default_factory=dict)
-    columns: dict[str, Form]
-
-    def source_columns(self) -> set[str]:
-        return set(self.where).union(*(f.columns() for f in self.columns.values()))
 
 
 @dataclass(frozen=True)
@@ -202,7 +42,7 @@ class Site:
     digest: str
 
 
-class _Head(_Part):
+class _Head(Part):
     site: str = Field(pattern=_NAME.pattern)
     title: str
     simulated: bool = False
@@ -213,7 +53,7 @@ class _Head(_Part):
     @field_validator("time_zone")
     @classmethod
     def _zone(cls, value: str) -> str:
-        return Source._zone(value) or "UTC"
+        return time_zone(value) or "UTC"
 
 
 class _Problems:
@@ -227,7 +67,7 @@ class _Problems:
         if line not in self.lines:
             self.lines.append(line)
 
-    def parse(self, model: type[_Part], value: Any, path: str) -> Any:
+    def parse(self, model: type[Part], value: Any, path: str) -> Any:
         """`value` as `model`, or None with every problem noted."""
         if not isinstance(value, dict | str):
             self.add(path, f"found {value!r}; allowed: a mapping (key: value)")
@@ -262,7 +102,11 @@ def load_site(folder: str | Path) -> Site:
     folder = Path(folder)
     if not folder.is_dir():
         siblings = sorted(p.parent.name for p in folder.parent.glob("*/site.yaml")) if folder.parent.is_dir() else []
-        allowed = f"a folder with a site.yaml; beside it are: {listing(siblings)}" if siblings else "a folder with a site.yaml"
+        allowed = (
+            f"a folder with a site.yaml; beside it are: {listing(siblings)}"
+            if siblings
+            else "a folder with a site.yaml"
+        )
         raise SiteError("unknown_site", f"no site folder {folder} {nearest(folder.name, siblings)}".rstrip(), allowed)
     path = folder / "site.yaml"
     raw = read_yaml(path)
@@ -277,7 +121,9 @@ def load_site(folder: str | Path) -> Site:
         if not raw.get(section):
             problems.add(section, "is missing or empty")
     digest = hashlib.sha256(path.read_bytes())
-    sources = {name: problems.parse(Source, value, f"sources.{name}") for name, value in (raw.get("sources") or {}).items()}
+    sources = {
+        name: problems.parse(Source, value, f"sources.{name}") for name, value in (raw.get("sources") or {}).items()
+    }
     crosswalks = {
         str(name): _crosswalk(folder, value, f"crosswalks.{name}", problems, digest)
         for name, value in (raw.get("crosswalks") or {}).items()
@@ -294,8 +140,17 @@ def load_site(folder: str | Path) -> Site:
             details=problems.lines,
         )
     return Site(
-        head.site, folder, head.title, head.simulated, head.time_zone, head.currency, head.assumptions,
-        sources, crosswalks, tables, digest.hexdigest(),
+        head.site,
+        folder,
+        head.title,
+        head.simulated,
+        head.time_zone,
+        head.currency,
+        head.assumptions,
+        sources,
+        crosswalks,
+        tables,
+        digest.hexdigest(),
     )
 
 
@@ -306,7 +161,9 @@ def _read_csv_rows(folder: Path, name: str, where: str, problems: _Problems, dig
         return []
     if not path.is_file():
         there = sorted(str(p.relative_to(folder)) for p in folder.rglob("*.csv"))
-        problems.add(where, f"file '{name}' does not exist; there are: {listing(there)} {nearest(name, there)}".rstrip())
+        problems.add(
+            where, f"file '{name}' does not exist; there are: {listing(there)} {nearest(name, there)}".rstrip()
+        )
         return []
     content = path.read_bytes()
     digest.update(content)
@@ -330,7 +187,9 @@ def _crosswalk(folder: Path, value: Any, where: str, problems: _Problems, digest
     if "file" not in value:
         return pd.DataFrame({"value": [str(v) for v in value.values()]}, index=[str(k) for k in value])
     for extra in set(value) - {"file", "key"}:
-        problems.add(where, f"unknown key '{extra}'; allowed: file, key {nearest(str(extra), ['file', 'key'])}".rstrip())
+        problems.add(
+            where, f"unknown key '{extra}'; allowed: file, key {nearest(str(extra), ['file', 'key'])}".rstrip()
+        )
     rows = _read_csv_rows(folder, str(value["file"]), f"{where}.file", problems, digest)
     if not rows:
         return empty
@@ -356,7 +215,10 @@ def _fill(value: Any, words: dict[str, Any], where: str, problems: _Problems) ->
         return value
     for name in re.findall(r"\$\{([^{}]*)\}", value):
         if name not in words:
-            problems.add(where, f"'${{{name}}}' is not filled; allowed: {listing(words)} {nearest(name, map(str, words))}".rstrip())
+            problems.add(
+                where,
+                f"'${{{name}}}' is not filled; allowed: {listing(words)} {nearest(name, map(str, words))}".rstrip(),
+            )
             continue
         if value == f"${{{name}}}":
             return words[name]
@@ -365,12 +227,19 @@ def _fill(value: Any, words: dict[str, Any], where: str, problems: _Problems) ->
 
 
 def _items(
-    folder: Path, table: str, value: Any, problems: _Problems, sources: list[str],
-    crosswalks: dict[str, pd.DataFrame], digest: Any,
+    folder: Path,
+    table: str,
+    value: Any,
+    problems: _Problems,
+    sources: list[str],
+    crosswalks: dict[str, pd.DataFrame],
+    digest: Any,
 ) -> tuple[Item, ...]:
     where = f"tables.{table}"
     if table not in TABLES:
-        problems.add(where, f"unknown table '{table}'; allowed: {listing(TABLES, 20)} {nearest(str(table), TABLES)}".rstrip())
+        problems.add(
+            where, f"unknown table '{table}'; allowed: {listing(TABLES, 20)} {nearest(str(table), TABLES)}".rstrip()
+        )
         return ()
     if not isinstance(value, list) or not value:
         problems.add(where, "allowed: a list of mapping items (- source: ...)")
@@ -401,11 +270,17 @@ def _check_item(
 ) -> None:
     contract = TABLES[table]
     if item.source not in sources:
-        problems.add(f"{spot}.source", f"found '{item.source}'; allowed: {listing(sources)} {nearest(item.source, sources)}".rstrip())
+        problems.add(
+            f"{spot}.source",
+            f"found '{item.source}'; allowed: {listing(sources)} {nearest(item.source, sources)}".rstrip(),
+        )
     for name, form in item.columns.items():
         at = f"{spot}.columns.{name}"
         if name not in (*contract.names, RECORDED_AT) and not contract.open_values:
-            problems.add(at, f"{table} has no such column; allowed: {listing(contract.names, 20)} {nearest(name, contract.names)}".rstrip())
+            problems.add(
+                at,
+                f"{table} has no such column; allowed: {listing(contract.names, 20)} {nearest(name, contract.names)}".rstrip(),
+            )
         elif contract.open_values and not re.match(r"^[A-Za-z_][A-Za-z0-9_.]*$", name):
             problems.add(at, "allowed: names of letters, digits, dots and _")
         _check_form(form, at, problems, sources, crosswalks)
@@ -416,16 +291,25 @@ def _check_item(
         problems.add(f"{spot}.columns", f"one of these is required: {', '.join(contract.one_of)}")
 
 
-def _check_form(form: Form, at: str, problems: _Problems, sources: list[str], crosswalks: dict[str, pd.DataFrame]) -> None:
+def _check_form(
+    form: Form, at: str, problems: _Problems, sources: list[str], crosswalks: dict[str, pd.DataFrame]
+) -> None:
     if form.crosswalk is not None:
         walk = crosswalks.get(form.crosswalk)
         if walk is None:
-            problems.add(f"{at}.crosswalk", f"found '{form.crosswalk}'; allowed: {listing(crosswalks)} {nearest(form.crosswalk, crosswalks)}".rstrip())
+            problems.add(
+                f"{at}.crosswalk",
+                f"found '{form.crosswalk}'; allowed: {listing(crosswalks)} {nearest(form.crosswalk, crosswalks)}".rstrip(),
+            )
         elif form.take is not None and form.take not in walk.columns:
             columns = [str(c) for c in walk.columns]
-            problems.add(f"{at}.take", f"found '{form.take}'; allowed: {listing(columns)} {nearest(form.take, columns)}".rstrip())
+            problems.add(
+                f"{at}.take", f"found '{form.take}'; allowed: {listing(columns)} {nearest(form.take, columns)}".rstrip()
+            )
         elif form.take is None and len(walk.columns) > 1:
-            problems.add(at, f"crosswalk '{form.crosswalk}' has several columns; say which with take: {listing(walk.columns)}")
+            problems.add(
+                at, f"crosswalk '{form.crosswalk}' has several columns; say which with take: {listing(walk.columns)}"
+            )
     if form.lookup is not None and form.lookup.source not in sources:
         problems.add(f"{at}.lookup.source", f"found '{form.lookup.source}'; allowed: {listing(sources)}")
     if form.unit is not None:

@@ -52,7 +52,11 @@ def latest_time(tables: Mapping[str, pd.DataFrame]) -> pd.Timestamp:
             if column.kind == "time" and column.known_by == column.name and column.name != "retired_at" and len(frame):
                 last = max(last, frame[column.name].max()) if frame[column.name].notna().any() else last
     if last == pd.Timestamp.min.tz_localize("UTC"):
-        raise NotReady("no_data", "the store holds no row with a time", hint="connect the site first: steadyline connect SITE --data DIR")
+        raise NotReady(
+            "no_data",
+            "the store holds no row with a time",
+            hint="connect the site first: steadyline connect SITE --data DIR",
+        )
     return last.as_unit("us") + pd.Timedelta(1, "us")
 
 
@@ -85,7 +89,9 @@ class Snapshot:
             raise KeyError(name)
         if name not in self._frames:
             version = self.manifest["tables"].get(name)
-            self._frames[name] = empty_frame(TABLES[name]) if version is None else self._read(TABLES[name], int(version))
+            self._frames[name] = (
+                empty_frame(TABLES[name]) if version is None else self._read(TABLES[name], int(version))
+            )
         return self._frames[name]
 
     def _read(self, table: Table, version: int) -> pd.DataFrame:
@@ -93,7 +99,9 @@ class Snapshot:
         stored = stored.drop_columns([c for c in (_KEY, _ROW) if c in stored.column_names])
         if table.name == "readings":  # millions of rows: keep the repeating words as categories
             for i, name in enumerate(stored.column_names):
-                if pa.types.is_string(stored.schema.field(name).type) or pa.types.is_large_string(stored.schema.field(name).type):
+                if pa.types.is_string(stored.schema.field(name).type) or pa.types.is_large_string(
+                    stored.schema.field(name).type
+                ):
                     stored = stored.set_column(i, name, stored[name].dictionary_encode())
         return conform(table, stored.to_pandas())
 
@@ -159,11 +167,15 @@ class Store:
         manifest = self.manifest(number)
         if manifest is None and self.manifest() is None:
             raise NotReady(
-                "not_connected", f"site '{self.site}' has no data in {self.folder.parent}", "a site that was connected",
+                "not_connected",
+                f"site '{self.site}' has no data in {self.folder.parent}",
+                "a site that was connected",
                 f"steadyline connect sites/{self.site} --data DIR",
             )
         if manifest is None:
-            raise StoreError("unknown_data_version", f"site '{self.site}' has no data version '{version}'", f"1 to {self._last()}")
+            raise StoreError(
+                "unknown_data_version", f"site '{self.site}' has no data version '{version}'", f"1 to {self._last()}"
+            )
         return Snapshot(self.folder, manifest)
 
     def _last(self) -> int:
@@ -178,7 +190,9 @@ class Store:
             try:
                 fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as e:
-                raise StoreError("store_busy", f"another load of site '{self.site}' is running", hint="wait until it has finished") from e
+                raise StoreError(
+                    "store_busy", f"another load of site '{self.site}' is running", hint="wait until it has finished"
+                ) from e
             yield
 
     def commit(self, load: Load, now: pd.Timestamp, note: dict[str, Any]) -> dict[str, Count]:
@@ -215,15 +229,27 @@ class Store:
         for name, rows in fresh.items():
             versions[name] = self._append(name, _arrow(TABLES[name], rows), versions.get(name))
         manifest = {
-            "load": number, "data_version": f"{self.site}@{number}", "loaded_at": now.isoformat(), "tables": versions,
-            "quarantine": quarantine, "counts": {n: c.as_dict() for n, c in load.counts.items()}, "sources": sources, **note,
+            "load": number,
+            "data_version": f"{self.site}@{number}",
+            "loaded_at": now.isoformat(),
+            "tables": versions,
+            "quarantine": quarantine,
+            "counts": {n: c.as_dict() for n, c in load.counts.items()},
+            "sources": sources,
+            **note,
         }
         self._write(number, manifest)
         return load.counts
 
     def _hashes(self, name: str, version: int | None) -> pd.DataFrame:
         if version is None:
-            return pd.DataFrame({_KEY: pd.Series(dtype="int64"), _ROW: pd.Series(dtype="int64"), "recorded_at": pd.Series(dtype=TIME_DTYPE)})
+            return pd.DataFrame(
+                {
+                    _KEY: pd.Series(dtype="int64"),
+                    _ROW: pd.Series(dtype="int64"),
+                    "recorded_at": pd.Series(dtype=TIME_DTYPE),
+                }
+            )
         stored = _delta(self.folder / name, version).to_pyarrow_table(columns=[_KEY, _ROW, "recorded_at"])
         return pd.DataFrame(stored.to_pandas())
 
@@ -253,7 +279,9 @@ class Store:
 
 
 def _arrow(table: Table, rows: pd.DataFrame) -> pa.Table:
-    extra = tuple(c for c in rows.columns if c not in table.names and c not in {x.name for x in LINEAGE} and c not in (_KEY, _ROW))
+    extra = tuple(
+        c for c in rows.columns if c not in table.names and c not in {x.name for x in LINEAGE} and c not in (_KEY, _ROW)
+    )
     schema = arrow_schema(table, extra).append(pa.field(_KEY, pa.int64())).append(pa.field(_ROW, pa.int64()))
     return pa.Table.from_pandas(rows[schema.names], schema=schema, preserve_index=False)
 
@@ -263,13 +291,19 @@ def _hash(frame: pd.DataFrame) -> np.ndarray:
     return np.asarray(pd.util.hash_pandas_object(frame, index=False).to_numpy().view(np.int64))
 
 
-def _new_rows(table: Table, frame: pd.DataFrame, before: pd.DataFrame, now: pd.Timestamp) -> tuple[pd.DataFrame, int, pd.DataFrame]:
+def _new_rows(
+    table: Table, frame: pd.DataFrame, before: pd.DataFrame, now: pd.Timestamp
+) -> tuple[pd.DataFrame, int, pd.DataFrame]:
     """(rows to add, number of rows already known, quarantined clashes)."""
     frame = conform(table, frame.reset_index(drop=True))
     lineage = {c.name for c in LINEAGE}
     frame[_KEY] = _hash(frame[list(table.key)])
     # An absent recorded value must hash like an empty one, or a wider later export would look like a correction.
-    content = [c for c in sorted(frame.columns) if c not in lineage | {_KEY} and not (c not in table.names and frame[c].isna().all())]
+    content = [
+        c
+        for c in sorted(frame.columns)
+        if c not in lineage | {_KEY} and not (c not in table.names and frame[c].isna().all())
+    ]
     frame[_ROW] = _hash(frame[content])
     dated = frame["recorded_at"].notna()
 
@@ -296,7 +330,11 @@ def _new_rows(table: Table, frame: pd.DataFrame, before: pd.DataFrame, now: pd.T
 def _as_quarantine(table: Table, clashes: pd.DataFrame) -> pd.DataFrame:
     records = [
         {
-            "table": table.name, "source": "", "file": row["source_file"], "line": row["source_line"], "column": ", ".join(table.key),
+            "table": table.name,
+            "source": "",
+            "file": row["source_file"],
+            "line": row["source_line"],
+            "column": ", ".join(table.key),
             "reason": f"key {tuple(row[k] for k in table.key)!s} stands twice in this load with different content; the first row was kept",
             "row": json.dumps({k: row[k] for k in table.names}, default=str, ensure_ascii=False),
         }

@@ -77,7 +77,9 @@ LINEAGE: tuple[Column, ...] = (
 )
 
 
-def _s(name: str, meaning: str, required: bool = False, known_by: str | None = None, codes: tuple[str, ...] = ()) -> Column:
+def _s(
+    name: str, meaning: str, required: bool = False, known_by: str | None = None, codes: tuple[str, ...] = ()
+) -> Column:
     return Column(name, "string", meaning, "", required, known_by, codes)
 
 
@@ -92,7 +94,9 @@ def _t(name: str, meaning: str, required: bool = False, known_by: str | None = N
 
 _TABLES = (
     Table(
-        "equipment", "What can fail or be used: machines, rooms, utilities.", ("equipment_id",),
+        "equipment",
+        "What can fail or be used: machines, rooms, utilities.",
+        ("equipment_id",),
         (
             _s("equipment_id", "the plant's one name for it", True),
             _s("site", "site (ISA-95)"),
@@ -104,10 +108,13 @@ _TABLES = (
             _t("retired_at", "out of service from"),
             _s("parent_id", "the equipment it is part of"),
         ),
-        known_by="always", references={"parent_id": "equipment"},
+        known_by="always",
+        references={"parent_id": "equipment"},
     ),
     Table(
-        "signals", "What is measured on an equipment.", ("equipment_id", "signal"),
+        "signals",
+        "What is measured on an equipment.",
+        ("equipment_id", "signal"),
         (
             _s("equipment_id", "measured equipment", True),
             _s("signal", "the plant's name of the signal", True),
@@ -116,10 +123,13 @@ _TABLES = (
             _f("high", "upper limit of normal operation", "unit of the signal"),
             _s("source_tag", "tag in the historian"),
         ),
-        known_by="always", references={"equipment_id": "equipment"},
+        known_by="always",
+        references={"equipment_id": "equipment"},
     ),
     Table(
-        "readings", "Time series of signals.", ("equipment_id", "signal", "ts"),
+        "readings",
+        "Time series of signals.",
+        ("equipment_id", "signal", "ts"),
         (
             _s("equipment_id", "measured equipment", True),
             _s("signal", "the plant's name of the signal", True),
@@ -127,10 +137,13 @@ _TABLES = (
             _f("value", "measured value", "unit of the signal"),
             _s("quality", "quality of the measurement", codes=("good", "uncertain", "bad")),
         ),
-        known_by="ts", references={"equipment_id": "equipment"},
+        known_by="ts",
+        references={"equipment_id": "equipment"},
     ),
     Table(
-        "events", "Alarms, errors and state changes.", ("event_id",),
+        "events",
+        "Alarms, errors and state changes.",
+        ("event_id",),
         (
             _s("event_id", "key of the event", True),
             _s("equipment_id", "equipment that raised it", True),
@@ -139,10 +152,13 @@ _TABLES = (
             _s("code", "code of the alarm, error or state"),
             _f("value", "value carried by the event"),
         ),
-        known_by="ts", references={"equipment_id": "equipment"},
+        known_by="ts",
+        references={"equipment_id": "equipment"},
     ),
     Table(
-        "downtime", "Intervals in which an equipment stood.", ("downtime_id",),
+        "downtime",
+        "Intervals in which an equipment stood.",
+        ("downtime_id",),
         (
             _s("downtime_id", "key of the stop", True),
             _s("equipment_id", "equipment that stood", True),
@@ -151,10 +167,13 @@ _TABLES = (
             _s("reason", "reason code, entered when the stop ends", known_by="ended_at"),
             Column("planned", "bool", "planned stop", known_by="ended_at"),
         ),
-        known_by="started_at", references={"equipment_id": "equipment"},
+        known_by="started_at",
+        references={"equipment_id": "equipment"},
     ),
     Table(
-        "work_orders", "Maintenance orders.", ("work_order_id",),
+        "work_orders",
+        "Maintenance orders.",
+        ("work_order_id",),
         (
             _s("work_order_id", "order number", True),
             _s("equipment_id", "equipment the order is for", True),
@@ -170,10 +189,13 @@ _TABLES = (
             _f("labour_hours", "labour", "h", known_by="closed_at"),
             _f("cost", "cost of the order", "currency of the site", known_by="closed_at"),
         ),
-        known_by="opened_at", references={"equipment_id": "equipment"},
+        known_by="opened_at",
+        references={"equipment_id": "equipment"},
     ),
     Table(
-        "batches", "Production batches.", ("batch_id",),
+        "batches",
+        "Production batches.",
+        ("batch_id",),
         (
             _s("batch_id", "batch number", True),
             _s("product", "product, with strength where it has one", True),
@@ -187,7 +209,9 @@ _TABLES = (
         known_by="started_at",
     ),
     Table(
-        "batch_steps", "Steps of a batch, with the values recorded in each.", ("batch_id", "step"),
+        "batch_steps",
+        "Steps of a batch, with the values recorded in each.",
+        ("batch_id", "step"),
         (
             _s("batch_id", "batch number", True),
             _s("step", "step of the recipe (ISA-88)", True),
@@ -195,10 +219,14 @@ _TABLES = (
             _t("started_at", "start of the step", True),
             _t("ended_at", "end of the step; recorded values are known then"),
         ),
-        known_by="started_at", references={"batch_id": "batches", "equipment_id": "equipment"}, open_values=True,
+        known_by="started_at",
+        references={"batch_id": "batches", "equipment_id": "equipment"},
+        open_values=True,
     ),
     Table(
-        "genealogy", "Material lots that went into a batch.", ("batch_id", "material_lot"),
+        "genealogy",
+        "Material lots that went into a batch.",
+        ("batch_id", "material_lot"),
         (
             _s("batch_id", "batch number", True),
             _s("material_lot", "lot (or intermediate batch) that was used", True),
@@ -207,10 +235,13 @@ _TABLES = (
             _f("quantity", "quantity used", "kg"),
             _t("used_at", "when the lot was issued to the batch", True),
         ),
-        known_by="used_at", references={"batch_id": "batches"},
+        known_by="used_at",
+        references={"batch_id": "batches"},
     ),
     Table(
-        "lab_results", "Results of the laboratory, for a batch or a material lot.", ("result_id",),
+        "lab_results",
+        "Results of the laboratory, for a batch or a material lot.",
+        ("result_id",),
         (
             _s("result_id", "key of the result", True),
             _s("batch_id", "tested batch"),
@@ -222,13 +253,21 @@ _TABLES = (
             _f("upper_spec", "upper specification limit", "unit of the attribute", known_by="always"),
             _t("sampled_at", "sample taken", True),
             _t("approved_at", "result approved; empty: not yet"),
-            _s("status", "verdict of the laboratory", known_by="approved_at",
-               codes=("in_spec", "out_of_spec", "out_of_trend", "invalidated")),
+            _s(
+                "status",
+                "verdict of the laboratory",
+                known_by="approved_at",
+                codes=("in_spec", "out_of_spec", "out_of_trend", "invalidated"),
+            ),
         ),
-        known_by="sampled_at", references={"batch_id": "batches"}, one_of=("batch_id", "material_lot"),
+        known_by="sampled_at",
+        references={"batch_id": "batches"},
+        one_of=("batch_id", "material_lot"),
     ),
     Table(
-        "deviations", "Deviations raised on batches or equipment.", ("deviation_id",),
+        "deviations",
+        "Deviations raised on batches or equipment.",
+        ("deviation_id",),
         (
             _s("deviation_id", "key of the deviation", True),
             _s("batch_id", "batch concerned"),
@@ -239,21 +278,32 @@ _TABLES = (
             _t("opened_at", "opened", True),
             _t("closed_at", "closed; empty: open"),
         ),
-        known_by="opened_at", references={"batch_id": "batches", "equipment_id": "equipment"},
+        known_by="opened_at",
+        references={"batch_id": "batches", "equipment_id": "equipment"},
     ),
     Table(
-        "dispositions", "Review and release of batches.", ("batch_id",),
+        "dispositions",
+        "Review and release of batches.",
+        ("batch_id",),
         (
             _s("batch_id", "batch number", True),
             _t("record_complete_at", "batch record complete", True),
             _t("reviewed_at", "review finished"),
             _t("disposed_at", "decision taken"),
-            _s("decision", "decision, taken by a person", known_by="disposed_at", codes=("released", "rejected", "reworked")),
+            _s(
+                "decision",
+                "decision, taken by a person",
+                known_by="disposed_at",
+                codes=("released", "rejected", "reworked"),
+            ),
         ),
-        known_by="record_complete_at", references={"batch_id": "batches"},
+        known_by="record_complete_at",
+        references={"batch_id": "batches"},
     ),
     Table(
-        "spare_parts", "Parts that mend a failure mode, with stock.", ("part_id",),
+        "spare_parts",
+        "Parts that mend a failure mode, with stock.",
+        ("part_id",),
         (
             _s("part_id", "part number", True),
             _s("equipment_class", "class it fits"),
@@ -290,7 +340,9 @@ def conform(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
     for name in [*known, *(n for n in frame.columns if n not in known)]:
         column = known.get(name) or table.column(name)
         if name not in frame:
-            out[name] = pd.Series(pd.NA if column.kind == "bool" else None, index=frame.index, dtype=_PANDAS[column.kind])
+            out[name] = pd.Series(
+                pd.NA if column.kind == "bool" else None, index=frame.index, dtype=_PANDAS[column.kind]
+            )
             continue
         values = frame[name]
         if column.kind == "time":

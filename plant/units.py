@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pint
 
-_SPELLINGS = {"%": "percent", "°C": "degC", "°F": "degF", "C": "degC", "F": "degF", "°": "degree", "µm": "micrometer", "-": "dimensionless"}
+_SPELLINGS = {
+    "%": "percent",
+    "°C": "degC",
+    "°F": "degF",
+    "C": "degC",
+    "F": "degF",
+    "°": "degree",
+    "µm": "micrometer",
+    "-": "dimensionless",
+}
 
 
 @functools.cache

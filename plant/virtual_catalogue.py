@@ -32,9 +32,9 @@ class Mechanism:
     cause: str
     life_h: float
     symptoms: dict[str, tuple[str, ...]]
-    spread: float = 0.22
-    ceiling: float = 0.030
-    width: float = 0.035
+    spread: float = 0.17
+    ceiling: float = 0.045
+    width: float = 0.03
     repair_h: float = 6.0
     renewal: float = 0.5
     part_price: float = 350.0

@@ -33,6 +33,17 @@ _PLANNED = {
 }
 
 
+_SPOKEN = {
+    "en": ("granulator", "dryer", "blender", "press", "coater", "blister line"),
+    "de": ("Granulierer", "Trockner", "Mischer", "Presse", "Coater", "Blisterlinie"),
+}
+
+
+def _spoken(unit: Unit, language: str) -> str:
+    """What people call a machine: press 2, Presse 2."""
+    return f"{_SPOKEN[language][unit.kind]} {unit.equipment_id.rsplit('-', 1)[1]}"
+
+
 def mistyped(text: str, rng: np.random.Generator) -> str:
     """`text` as it is typed at three in the morning: swapped, lost and doubled letters, lower case."""
     if rng.random() < 0.25:
@@ -56,7 +67,7 @@ def _typed(unit: Unit, m: int, language: str, rng: np.random.Generator) -> str:
     if rng.random() < 0.08:
         return mistyped(str(rng.choice(_VAGUE[language])), rng)
     symptom = str(rng.choice(MACHINES[unit.kind].mechanisms[m].symptoms[language]))
-    return mistyped(str(rng.choice(_CORRECTIVE[language])).format(s=symptom, u=unit.equipment_id), rng)
+    return mistyped(str(rng.choice(_CORRECTIVE[language])).format(s=symptom, u=_spoken(unit, language)), rng)
 
 
 def _corrective(f: Failure, run: Run, language: str, rng: np.random.Generator) -> list[dict[str, object]]:
@@ -95,7 +106,7 @@ def _planned(unit: Unit, kind: str, opened: int, started: int, closed: int, lang
     labour = round((closed - started) / HOUR, 1)
     return {
         "equipment_id": unit.equipment_id, "kind": kind, "opened_at": opened, "started_at": started, "closed_at": closed,
-        "failure_mode": "", "mechanism": "", "cause": "", "text": _PLANNED[language][kind].format(u=unit.equipment_id), "parts": "",
+        "failure_mode": "", "mechanism": "", "cause": "", "text": _PLANNED[language][kind].format(u=_spoken(unit, language)), "parts": "",
         "labour_hours": labour, "cost": round(labour * 85.0 + float(rng.uniform(0, 60)), 2), "recorded_at": np.nan,
     }
 

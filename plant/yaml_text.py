@@ -23,7 +23,9 @@ _Loader.yaml_implicit_resolvers = {}
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^-?(?:0|[1-9][0-9]*)$"), list("-0123456789"))
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"), list("-0123456789")
+    "tag:yaml.org,2002:float",
+    re.compile(r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"),
+    list("-0123456789"),
 )
 _Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"^<<$"), ["<"])
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:null|~|)$"), ["n", "~", ""])
@@ -49,16 +51,25 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in `path`. Raises SiteError when the file is missing, no YAML, or no mapping."""
     if not path.is_file():
-        raise SiteError("missing_file", f"{path} does not exist", hint="check the path, or see docs/reference/site-yaml.md")
+        raise SiteError(
+            "missing_file", f"{path} does not exist", hint="check the path, or see docs/reference/site-yaml.md"
+        )
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except UnicodeDecodeError as e:
-        raise SiteError("bad_yaml", f"{path} is not UTF-8 text: {e.reason} at byte {e.start}", hint="save it as UTF-8") from e
+        raise SiteError(
+            "bad_yaml", f"{path} is not UTF-8 text: {e.reason} at byte {e.start}", hint="save it as UTF-8"
+        ) from e
     except yaml.YAMLError as e:
         mark = getattr(e, "problem_mark", None)
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(e, "problem", None) or str(e)
         raise SiteError("bad_yaml", f"{path}{where}: {problem}", hint="mend the YAML there") from e
     if not isinstance(content, dict):
-        raise SiteError("bad_yaml", f"{path} holds {type(content).__name__}", "a mapping (key: value)", "see the reference of site.yaml")
+        raise SiteError(
+            "bad_yaml",
+            f"{path} holds {type(content).__name__}",
+            "a mapping (key: value)",
+            "see the reference of site.yaml",
+        )
     return content

@@ -1,0 +1,322 @@
+"""Training and backtest of a failure-risk model: labels, matrix, folds, hazard, calibration, threshold, evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.assemble import FeaturePlan, Matrix, equipment_matrix, plan
+from features.labels import cutoff_grid, failure_labels
+from models import metrics
+from models.baselines import AgeBaseline
+from models.calibration import Calibration
+from models.decision import Threshold, choose_threshold
+from models.hazard import HazardModel, edges_from_horizons
+from models.spec import FailureSpec
+from plant.errors import SteadylineError, listing
+from plant.store import SnapshotLike
+from training.splits import Fold, calibration_start, folds, test_start
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class FailureFit:
+    """What one fold leaves: the model as it would serve, and its honest predictions on the fold."""
+
+    fold: Fold
+    model: HazardModel
+    calibration: Calibration
+    threshold: Threshold
+    rows: np.ndarray  # row numbers of the test rows in the matrix
+    risk: np.ndarray  # (n, k) calibrated risk of any failure
+    baselines: dict[str, np.ndarray]  # name -> (n, k)
+
+
+@dataclass(frozen=True)
+class FailureTraining:
+    """A trained and backtested failure model; `last` is the fit that becomes the version."""
+
+    plan: FeaturePlan
+    matrix: Matrix
+    modes: tuple[str, ...]
+    fits: list[FailureFit]
+    evidence: dict[str, Any]
+
+    @property
+    def last(self) -> FailureFit:
+        return self.fits[-1]
+
+
+def population(snapshot: SnapshotLike, spec: FailureSpec) -> list[str]:
+    """Ids of the equipment the model is for. Raises SteadylineError when there is none."""
+    equipment = snapshot.table("equipment").drop_duplicates("equipment_id", keep="last")
+    classes = equipment["equipment_class"].astype(str)
+    chosen = equipment["equipment_id"][[spec.population.covers(c) for c in classes]]
+    if not len(chosen):
+        raise SteadylineError(
+            "empty_population",
+            f"model '{spec.name}' is for {spec.population.equipment_class}, and no equipment is of that class",
+            f"classes: {listing(sorted(set(classes)))}",
+            "correct population.equipment_class in the model's YAML",
+        )
+    return sorted(chosen.astype(str))
+
+
+def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress = lambda _: None) -> FailureTraining:
+    """Fit and backtest. Raises SteadylineError for too few failures, an empty population or a split outside the data."""
+    equipment = population(snapshot, spec)
+    end = min(spec.cutoffs.end or snapshot.data_end, snapshot.data_end)
+    start = spec.cutoffs.start or _first_time(snapshot, equipment)
+    first = test_start(start, end, spec.split)
+    progress("cut-offs and labels")
+    cutoffs = cutoff_grid(snapshot, pd.Timedelta(spec.cutoffs.every), start, end, equipment)
+    labels = failure_labels(snapshot, spec.labels, cutoffs)
+    modes = tuple(sorted(set(labels["mode"]) - {""}))
+    progress(f"features of {len(cutoffs):,} rows")
+    feature_plan = plan(snapshot, spec.features, "equipment", first, equipment)
+    matrix = equipment_matrix(snapshot, feature_plan, cutoffs)
+    times = pd.DatetimeIndex(cutoffs["t"])
+    fits = []
+    for number, fold in enumerate(folds(first, end, spec.split.folds), 1):
+        progress(
+            f"fold {number} of {spec.split.folds}: fit before {fold.origin:%Y-%m-%d}, test until {fold.end:%Y-%m-%d}"
+        )
+        fits.append(_fit(snapshot, spec, cutoffs, times, matrix, modes, start, fold))
+    evidence = _evidence(spec, cutoffs, labels, fits, start, end)
+    return FailureTraining(feature_plan, matrix, modes, fits, evidence)
+
+
+def _first_time(snapshot: SnapshotLike, equipment: list[str]) -> pd.Timestamp:
+    """When the records begin: the earliest order, event, stop or reading of the population."""
+    first = []
+    for name, column in (
+        ("work_orders", "opened_at"),
+        ("events", "ts"),
+        ("downtime", "started_at"),
+        ("readings", "ts"),
+    ):
+        frame = snapshot.table(name)
+        times = frame[column][frame["equipment_id"].isin(equipment)]
+        if len(times):
+            first.append(times.min())
+    if not first:
+        raise SteadylineError(
+            "no_history",
+            "the equipment of this model has no orders, events, stops or readings",
+            hint="connect a source that has",
+        )
+    return min(first)
+
+
+def events_within(labels: pd.DataFrame, horizons_h: tuple[float, ...]) -> np.ndarray:
+    """(n, k): 1 failed within the horizon, 0 did not, NaN unknown (censored before the horizon ended)."""
+    duration, observed = labels["duration_h"].to_numpy()[:, None], labels["observed"].to_numpy(dtype=bool)[:, None]
+    horizon = np.array(horizons_h)[None, :]
+    event = observed & (duration < horizon)
+    return np.where(event, 1.0, np.where(duration >= horizon, 0.0, np.nan))
+
+
+def _codes(labels: pd.DataFrame, modes: tuple[str, ...]) -> np.ndarray:
+    return np.where(labels["observed"], labels["mode"].map({m: i for i, m in enumerate(modes)}).fillna(-1), -1).astype(
+        np.int64
+    )
+
+
+def _hazard(spec: FailureSpec) -> HazardModel:
+    return HazardModel(
+        edges_from_horizons(spec.horizons_h),
+        spec.lightgbm.params(),
+        spec.lightgbm.rounds or 300,
+        spec.seed,
+        explain_h=spec.decision_horizon.hours,
+    )
+
+
+def _fit(
+    snapshot: SnapshotLike,
+    spec: FailureSpec,
+    cutoffs: pd.DataFrame,
+    times: pd.DatetimeIndex,
+    matrix: Matrix,
+    modes: tuple[str, ...],
+    start: pd.Timestamp,
+    fold: Fold,
+) -> FailureFit:
+    horizons = spec.horizons_h
+    early_end = calibration_start(start, fold.origin, spec.split)
+    early, before = np.asarray(times < early_end), np.asarray(times < fold.origin)
+    later = before & ~early
+    test = np.asarray((times >= fold.origin) & (times < fold.end))
+    known_early = failure_labels(snapshot, spec.labels, cutoffs[early], until=early_end)
+    known = failure_labels(snapshot, spec.labels, cutoffs[before], until=fold.origin)
+
+    first = _hazard(spec).fit(
+        matrix.values[early], known_early["duration_h"], _codes(known_early, modes), n_modes=len(modes)
+    )
+    risk = first.predict_risk(matrix.values[later], horizons).sum(axis=1)
+    outcome = events_within(known, horizons)[later[before]]
+    calibration = Calibration.fit(horizons, risk, outcome)
+    calibrated = calibration.apply_total(risk)
+    k = horizons.index(spec.decision_horizon.hours)
+    told = np.isfinite(outcome[:, k])
+    threshold = choose_threshold(
+        calibrated[told, k],
+        outcome[told, k],
+        spec.costs,
+        groups=cutoffs["equipment_id"].to_numpy()[later][told],
+        seed=spec.seed,
+    )
+
+    codes = _codes(known, modes)
+    model = _hazard(spec).fit(matrix.values[before], known["duration_h"], codes, n_modes=len(modes))
+    predicted = calibration.apply_total(model.predict_risk(matrix.values[test], horizons).sum(axis=1))
+    baselines = _baselines(snapshot, spec, cutoffs, before, test, known, horizons)
+    return FailureFit(fold, model, calibration, threshold, np.flatnonzero(test), predicted, baselines)
+
+
+def _baselines(
+    snapshot: SnapshotLike,
+    spec: FailureSpec,
+    cutoffs: pd.DataFrame,
+    before: np.ndarray,
+    test: np.ndarray,
+    known: pd.DataFrame,
+    horizons: tuple[float, ...],
+) -> dict[str, np.ndarray]:
+    """Risk by the base rate alone, and by the time since the last failure alone."""
+    event = events_within(known, horizons)
+    constant = np.nanmean(event, axis=0)
+    age = _hours_since_failure(snapshot, spec, cutoffs)
+    model = AgeBaseline().fit(age[before], known["duration_h"].to_numpy(), known["observed"].to_numpy(dtype=bool))
+    return {"base_rate": np.tile(constant, (int(test.sum()), 1)), "age": model.predict(age[test], horizons)}
+
+
+def _hours_since_failure(snapshot: SnapshotLike, spec: FailureSpec, cutoffs: pd.DataFrame) -> np.ndarray:
+    """(n,) hours since the last failure opened strictly before t; NaN where there was none."""
+    orders = snapshot.table("work_orders")
+    failures = orders.loc[orders["kind"].isin(spec.labels.failure.kinds), ["equipment_id", "opened_at"]].sort_values(
+        "opened_at"
+    )
+    asked = cutoffs.assign(row=np.arange(len(cutoffs))).sort_values("t")
+    joined = pd.merge_asof(
+        asked, failures, left_on="t", right_on="opened_at", by="equipment_id", allow_exact_matches=False
+    )
+    hours = (joined["t"] - joined["opened_at"]).dt.total_seconds().to_numpy() / 3600
+    out = np.empty(len(cutoffs))
+    out[joined["row"].to_numpy()] = hours
+    return out
+
+
+def _evidence(
+    spec: FailureSpec,
+    cutoffs: pd.DataFrame,
+    labels: pd.DataFrame,
+    fits: list[FailureFit],
+    start: pd.Timestamp,
+    end: pd.Timestamp,
+) -> dict[str, Any]:
+    rows = np.concatenate([f.rows for f in fits])
+    risk = np.concatenate([f.risk for f in fits])
+    baselines = {name: np.concatenate([f.baselines[name] for f in fits]) for name in fits[0].baselines}
+    tested = labels.iloc[rows]
+    event = events_within(tested, spec.horizons_h)
+    horizons: dict[str, Any] = {}
+    for k, name in enumerate(spec.horizons):
+        horizons[str(name)] = _judged(risk[:, k], event[:, k]) | {
+            "baselines": {b: _judged(values[:, k], event[:, k]) for b, values in baselines.items()},
+        }
+    decision = horizons[str(spec.decision_horizon)]
+    beats = _beats(decision)
+    groups = cutoffs["equipment_id"].to_numpy()[rows]
+    k = spec.horizons_h.index(spec.decision_horizon.hours)
+    interval = metrics.bootstrap(metrics.auc, risk[:, k], event[:, k], groups, seed=spec.seed)
+    return {
+        "decision_horizon": str(spec.decision_horizon),
+        "train": {"start": start.isoformat(), "end": fits[-1].fold.origin.isoformat()},
+        "test": {
+            "start": fits[0].fold.origin.isoformat(),
+            "end": end.isoformat(),
+            "rows": len(rows),
+            "folds": len(fits),
+        },
+        "horizons": horizons,
+        "auc_90_interval": interval,
+        "events": _alarms(spec, cutoffs.iloc[rows], tested, fits, risk[:, k]),
+        "threshold": fits[-1].threshold.as_dict(),
+        "calibration": [c.note for c in fits[-1].calibration.horizons],
+        "beats_baseline": beats,
+        "verdict": "beats the baselines" if beats else "undecided",
+        "seed": spec.seed,
+    }
+
+
+def _judged(probability: np.ndarray, event: np.ndarray) -> dict[str, float | int | None]:
+    told = np.isfinite(event)
+    return {
+        "auc": metrics.auc(probability, event),
+        "average_precision": metrics.average_precision(probability, event),
+        "ece": metrics.ece(probability, event),
+        "brier": metrics.brier(probability, event),
+        "base_rate": metrics.base_rate(event),
+        "n": int(told.sum()),
+        "failures": int(event[told].sum()),
+    }
+
+
+def _beats(decision: dict[str, Any]) -> bool:
+    """Better than every baseline in Brier score and in ranking, at the horizon where orders are decided."""
+    mine = decision
+    if mine["auc"] is None or mine["brier"] is None:
+        return False
+    others = decision["baselines"].values()
+    return all(mine["brier"] < b["brier"] and mine["auc"] > (b["auc"] or 0.5) for b in others)
+
+
+def _alarms(
+    spec: FailureSpec, cutoffs: pd.DataFrame, labels: pd.DataFrame, fits: list[FailureFit], risk: np.ndarray
+) -> dict[str, float | int | None]:
+    """The backtest in events: an alarm lasts while the risk stays above the threshold of its fold.
+
+    A failure is caught when an alarm stood at a cut-off within the decision horizon before it; an alarm is false when it
+    ends without a failure within the horizon after its last cut-off. Alarms whose outcome is not known are left out.
+    """
+    level = np.concatenate([np.full(len(f.rows), f.threshold.order_at) for f in fits])
+    horizon = spec.decision_horizon.hours
+    frame = pd.DataFrame(
+        {
+            "equipment_id": cutoffs["equipment_id"].to_numpy(),
+            "t": pd.DatetimeIndex(cutoffs["t"]),
+            "alarm": risk >= level,
+            "duration": labels["duration_h"].to_numpy(),
+            "observed": labels["observed"].to_numpy(dtype=bool),
+        }
+    ).sort_values(["equipment_id", "t"])
+    frame["failure_at"] = (
+        (frame["t"] + pd.to_timedelta(frame["duration"], unit="h")).dt.round("s").where(frame["observed"])
+    )
+    near = frame[frame["observed"] & (frame["duration"] < horizon)]
+    per_failure = near.groupby(["equipment_id", "failure_at"])
+    caught = per_failure["alarm"].any()
+    lead = near[near["alarm"]].groupby(["equipment_id", "failure_at"])["duration"].max()
+    changed = (frame["alarm"] != frame.groupby("equipment_id")["alarm"].shift(fill_value=False)) | (
+        frame["equipment_id"] != frame["equipment_id"].shift()
+    )
+    alarms = frame[frame["alarm"]].groupby(changed.cumsum()).tail(1)
+    known = alarms[(alarms["duration"] >= horizon) | alarms["observed"]]
+    false = int((~(known["observed"] & (known["duration"] < horizon))).sum())
+    every = pd.Timedelta(spec.cutoffs.every).total_seconds() / 3600
+    years = len(frame) * every / 8766
+    return {
+        "failures": len(caught),
+        "caught": int(caught.sum()),
+        "alarms": len(known),
+        "false_alarms": false,
+        "false_alarms_per_equipment_year": false / years if years else None,
+        "equipment_years": years,
+        "median_lead_h": float(lead.median()) if len(lead) else None,
+    }

@@ -1,0 +1,271 @@
+"""Training and backtest of a quality-risk model: one conformal regression per attribute and stage gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.assemble import FeaturePlan, Matrix, batch_matrix, plan
+from features.labels import gate_times, quality_targets
+from features.spec import BatchSpec
+from models import metrics
+from models.quality import AttributeModel, Distribution, History
+from models.spec import QualitySpec
+from plant.errors import SteadylineError, listing
+from plant.store import SnapshotLike
+from training.naive import naive_forecasts
+from training.splits import Fold
+
+Progress = Callable[[str], None]
+_NOISE = 0.1  # an attribute has skill when at most this share of resamples says that the naive guess is as good
+
+
+@dataclass(frozen=True)
+class AttributeFit:
+    """One attribute at one gate in one fold: the model, and its honest predictions on later batches."""
+
+    model: AttributeModel
+    rows: np.ndarray  # row numbers of the test rows in the gate's matrix
+    point: np.ndarray
+    distribution: Distribution
+
+
+@dataclass(frozen=True)
+class QualityTraining:
+    """A trained and backtested quality model; the fits of the last fold become the version."""
+
+    plan: FeaturePlan
+    matrices: dict[str, Matrix]  # by gate
+    attributes: tuple[str, ...]
+    units: dict[str, str]
+    folds: list[Fold]
+    fits: dict[tuple[str, str], list[AttributeFit]]  # (attribute, gate) -> one a fold
+    evidence: dict[str, Any]
+
+
+def with_targets(spec: QualitySpec, attributes: tuple[str, ...]) -> QualitySpec:
+    """The spec with its attributes named as targets of the features: a batch's own results of them are no features."""
+    batches = spec.features.batches or BatchSpec()
+    if batches.targets:
+        return spec
+    features = spec.features.model_copy(update={"batches": batches.model_copy(update={"targets": attributes})})
+    return spec.model_copy(update={"features": features})
+
+
+def train_quality(snapshot: SnapshotLike, spec: QualitySpec, progress: Progress = lambda _: None) -> QualityTraining:
+    """Fit and backtest. Raises SteadylineError for unknown attributes or gates and for too few results."""
+    progress("results and gates")
+    attributes = _attributes(snapshot, spec)
+    spec = with_targets(spec, attributes)
+    targets = quality_targets(snapshot, attributes)
+    batches = snapshot.table("batches").drop_duplicates("batch_id", keep="last").set_index("batch_id")
+    covered = set(batches.index[[spec.population.covers(str(p)) for p in batches["product"]]])
+    gates = {gate: _gate_rows(snapshot, gate, covered, batches) for gate in spec.gates}
+    tested = gates[spec.gates[0]]
+    tested = tested[tested["batch_id"].isin(targets["batch_id"])]
+    if len(tested) < 2:
+        raise SteadylineError(
+            "no_results",
+            f"model '{spec.name}' finds no batch with approved results",
+            hint="connect laboratory results, or correct population.product",
+        )
+    cuts = _folds(tested["t"], spec)
+    feature_plan = plan(snapshot, spec.features, "batch", cuts[0].origin, None)
+    matrices = {}
+    for gate, rows in gates.items():
+        progress(f"features of {len(rows):,} batches at {gate}")
+        matrices[gate] = batch_matrix(snapshot, feature_plan, rows[["batch_id", "gate", "t"]])
+    fits: dict[tuple[str, str], list[AttributeFit]] = {}
+    for attribute in attributes:
+        of = targets[targets["attribute"] == attribute].set_index("batch_id")
+        for gate in spec.gates:
+            progress(f"{attribute} at {gate}")
+            fits[attribute, gate] = [_fit(spec, matrices[gate], gates[gate], of, attribute, fold) for fold in cuts]
+    units = {a: _one(targets.loc[targets["attribute"] == a, "unit"]) for a in attributes}
+    evidence = _evidence(snapshot, spec, attributes, units, gates, targets, cuts, fits)
+    return QualityTraining(feature_plan, matrices, attributes, units, cuts, fits, evidence)
+
+
+def _attributes(snapshot: SnapshotLike, spec: QualitySpec) -> tuple[str, ...]:
+    if not isinstance(spec.attributes, str):
+        return tuple(spec.attributes)
+    results = snapshot.table("lab_results")
+    limited = results["lower_spec"].notna() | results["upper_spec"].notna()
+    found = sorted(results.loc[limited & results["batch_id"].notna(), "attribute"].dropna().astype(str).unique())
+    if not found:
+        raise SteadylineError(
+            "no_attributes",
+            "no attribute of a batch has a specification limit, so `attributes: all` finds none",
+            listing(sorted(results["attribute"].dropna().astype(str).unique())),
+            "name the attributes in the model's YAML",
+        )
+    return tuple(found)
+
+
+def _gate_rows(snapshot: SnapshotLike, gate: str, covered: set[str], batches: pd.DataFrame) -> pd.DataFrame:
+    """batch_id, gate, t, product of the batches that passed the gate, in time order."""
+    rows = gate_times(snapshot, [gate])
+    rows = rows[rows["batch_id"].isin(covered)].sort_values(["t", "batch_id"], kind="stable").reset_index(drop=True)
+    return rows.assign(product=rows["batch_id"].map(batches["product"]).astype(str))
+
+
+def _folds(times: pd.Series, spec: QualitySpec) -> list[Fold]:
+    """Folds with equal numbers of batches, in the order of the first gate."""
+    ordered = pd.DatetimeIndex(times.sort_values())
+    first = int(round(len(ordered) * (1 - spec.split.test_share)))
+    if spec.split.test_from is not None:
+        first = int(ordered.searchsorted(spec.split.test_from))
+    if not 0 < first < len(ordered):
+        raise SteadylineError(
+            "bad_split",
+            f"the split leaves {first} of {len(ordered)} batches before the test period",
+            "a share or time that leaves batches on both sides",
+        )
+    cuts = np.linspace(first, len(ordered), spec.split.folds + 1).round().astype(int)
+    edges = [*(ordered[c] for c in cuts[:-1]), ordered[-1] + pd.Timedelta(days=3650)]
+    return [Fold(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def base_columns(matrix: Matrix, attribute: str) -> tuple[int, ...]:
+    """Columns that hold a naive forecast of the attribute, the narrowest group first: lots, product, all batches."""
+    names = [f.name for f in matrix.features]
+    lots = sorted(n for n in names if n.startswith(f"lag.{attribute}.lot:") and n.endswith(".mean"))
+    wanted = [*lots, f"lag.{attribute}.product.mean", f"lag.{attribute}.overall.mean"]
+    return tuple(names.index(n) for n in wanted if n in names)
+
+
+def _fit(
+    spec: QualitySpec, matrix: Matrix, rows: pd.DataFrame, of: pd.DataFrame, attribute: str, fold: Fold
+) -> AttributeFit:
+    """Learn from results approved before the fold begins; predict the batches in it, each with what was known by then."""
+    value = rows["batch_id"].map(of["value"]).to_numpy(np.float64)
+    approved = pd.DatetimeIndex(rows["batch_id"].map(of["approved_at"]))
+    t = pd.DatetimeIndex(rows["t"])
+    train = np.flatnonzero((t < fold.origin) & (approved < fold.origin) & np.isfinite(value))
+    test = np.flatnonzero((t >= fold.origin) & (t < fold.end) & np.isfinite(value))
+    model = AttributeModel(
+        spec.lightgbm.params(),
+        spec.lightgbm.rounds or 400,
+        spec.seed,
+        base_columns=base_columns(matrix, attribute),
+        num_threads=None,
+    ).fit(matrix.values[train], value[train], t[train], approved[train])
+    point = model.predict(matrix.values[test])
+    later = History(value[test] - point, t[test], approved[test])
+    return AttributeFit(model, test, point, model.predict_distribution(matrix.values[test], t[test], later))
+
+
+def _one(values: pd.Series) -> str:
+    found = values.dropna().astype(str).unique()
+    return str(found[0]) if len(found) == 1 else ""
+
+
+def _evidence(
+    snapshot: SnapshotLike,
+    spec: QualitySpec,
+    attributes: tuple[str, ...],
+    units: dict[str, str],
+    gates: dict[str, pd.DataFrame],
+    targets: pd.DataFrame,
+    cuts: list[Fold],
+    fits: dict[tuple[str, str], list[AttributeFit]],
+) -> dict[str, Any]:
+    lots = snapshot.table("genealogy").drop_duplicates(["batch_id", "material_lot"], keep="last")[
+        ["batch_id", "material", "material_lot"]
+    ]
+    products = (
+        snapshot.table("batches").drop_duplicates("batch_id", keep="last").set_index("batch_id")["product"].astype(str)
+    )
+    judged: dict[str, Any] = {}
+    for attribute in attributes:
+        of = targets[targets["attribute"] == attribute]
+        results = of.assign(product=of["batch_id"].map(products))
+        by_gate = {}
+        for gate in spec.gates:
+            by_gate[gate] = _judged(spec, gates[gate], results, lots, fits[attribute, gate])
+        last = by_gate[spec.gates[-1]]
+        judged[attribute] = {**last, "gate": spec.gates[-1], "unit": units[attribute], "gates": by_gate}
+    skilled = [a for a, j in judged.items() if j["verdict"] == "skilled"]
+    rows = sorted({int(r) for f in fits[attributes[0], spec.gates[-1]] for r in f.rows})
+    t = gates[spec.gates[-1]]["t"]
+    return {
+        "train": {"start": t.min().isoformat(), "end": cuts[-1].origin.isoformat()},
+        "test": {
+            "start": cuts[0].origin.isoformat(),
+            "end": t.max().isoformat(),
+            "rows": len(rows),
+            "folds": len(cuts),
+        },
+        "coverage": spec.coverage,
+        "attributes": judged,
+        "beats_baseline": bool(skilled),
+        "verdict": f"beats the naive guesses for {', '.join(skilled)}" if skilled else "undecided",
+        "seed": spec.seed,
+    }
+
+
+def _judged(
+    spec: QualitySpec, rows: pd.DataFrame, results: pd.DataFrame, lots: pd.DataFrame, several: list[AttributeFit]
+) -> dict[str, Any]:
+    test = np.concatenate([f.rows for f in several])
+    point = np.concatenate([f.point for f in several])
+    interval = np.concatenate([f.distribution.interval(spec.coverage) for f in several])
+    asked = rows.iloc[test]
+    of = results.set_index("batch_id")
+    y = asked["batch_id"].map(of["value"]).to_numpy(np.float64)
+    naive = naive_forecasts(asked, results, lots)
+    errors = {name: metrics.mae(y, guess) for name, guess in naive.items()}
+    best = min((n for n, e in errors.items() if e is not None), key=lambda n: errors[n] or 0.0)
+    mae = metrics.mae(y, point)
+    verdict, why = _verdict(y, point, naive[best], best, spec.seed)
+    outside = np.concatenate(
+        [
+            f.distribution.prob_outside(asked_of(rows, f, of["lower_spec"]), asked_of(rows, f, of["upper_spec"]))
+            for f in several
+        ]
+    )
+    lower, upper = (asked["batch_id"].map(of[c]).to_numpy(np.float64) for c in ("lower_spec", "upper_spec"))
+    out_of_spec = np.where(np.isnan(lower) & np.isnan(upper), np.nan, ((y < lower) | (y > upper)).astype(float))
+    return {
+        "n": len(test),
+        "r2": metrics.r2(y, point),
+        "mae": mae,
+        "mae_naive": errors[best],
+        "naive": best,
+        "coverage_90": metrics.coverage(y, interval)
+        if abs(spec.coverage - 0.9) < 1e-9
+        else metrics.coverage(y, np.concatenate([f.distribution.interval(0.9) for f in several])),
+        "mean_width_90": float(np.mean(interval[:, 1] - interval[:, 0])) if np.isfinite(interval).all() else None,
+        "out_of_spec": None if np.isnan(out_of_spec).all() else int(np.nansum(out_of_spec)),
+        "out_of_spec_auc": metrics.auc(outside, out_of_spec),
+        "out_of_spec_brier": metrics.brier(outside, out_of_spec),
+        "target": several[-1].model.target_,
+        "verdict": verdict,
+        "why": why,
+    }
+
+
+def asked_of(rows: pd.DataFrame, fit: AttributeFit, by_batch: pd.Series) -> np.ndarray:
+    """A batch's value of `by_batch` for each test row of a fit."""
+    return rows.iloc[fit.rows]["batch_id"].map(by_batch).to_numpy(np.float64)
+
+
+def _verdict(y: np.ndarray, point: np.ndarray, guess: np.ndarray, name: str, seed: int) -> tuple[str, str]:
+    """`skilled` when the error is below that of the best naive guess, and stays so in resamples of blocks of batches."""
+    told = np.isfinite(y) & np.isfinite(point) & np.isfinite(guess)
+    gain = np.abs(y - guess)[told] - np.abs(y - point)[told]
+    if not len(gain):
+        return "undecided", "no later result to judge by"
+    blocks = np.array_split(gain, max(2, len(gain) // 10))  # neighbours share lots and campaigns
+    rng = np.random.default_rng(seed)
+    picked = rng.integers(len(blocks), size=(500, len(blocks)))
+    sums, counts = np.array([b.sum() for b in blocks]), np.array([len(b) for b in blocks])
+    worse = float(np.mean(sums[picked].sum(axis=1) / counts[picked].sum(axis=1) <= 0))
+    change = f"mean absolute error {100 * gain.mean() / np.abs(y - guess)[told].mean():+.1f} % better than '{name}'"
+    if gain.mean() <= 0 or worse > _NOISE:
+        return "undecided", f"{change}; in {100 * worse:.0f} % of resamples it is not better"
+    return "skilled", f"{change}, in {100 * (1 - worse):.0f} % of resamples"

@@ -12,7 +12,7 @@ import pandas as pd
 from features.assemble import FeaturePlan, Matrix, equipment_matrix, plan
 from features.labels import cutoff_grid, failure_labels
 from models import metrics
-from models.baselines import AgeBaseline
+from models.baselines import AgeModel
 from models.calibration import Calibration
 from models.decision import Threshold, choose_threshold
 from models.hazard import HazardModel, edges_from_horizons
@@ -74,7 +74,7 @@ def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress 
     start = spec.cutoffs.start or _first_time(snapshot, equipment)
     first = test_start(start, end, spec.split)
     progress("cut-offs and labels")
-    cutoffs = cutoff_grid(snapshot, pd.Timedelta(spec.cutoffs.every), start, end, equipment)
+    cutoffs = cutoff_grid(snapshot, pd.Timedelta(hours=spec.cutoffs.every.hours), start, end, equipment)
     labels = failure_labels(snapshot, spec.labels, cutoffs)
     modes = tuple(sorted(set(labels["mode"]) - {""}))
     progress(f"features of {len(cutoffs):,} rows")
@@ -192,8 +192,9 @@ def _baselines(
     event = events_within(known, horizons)
     constant = np.nanmean(event, axis=0)
     age = _hours_since_failure(snapshot, spec, cutoffs)
-    model = AgeBaseline().fit(age[before], known["duration_h"].to_numpy(), known["observed"].to_numpy(dtype=bool))
-    return {"base_rate": np.tile(constant, (int(test.sum()), 1)), "age": model.predict(age[test], horizons)}
+    model = AgeModel(look_ahead_h=horizons[-1]).fit(age[before], known["duration_h"], np.where(known["observed"], 0, -1))
+    risk = model.predict_risk(age[test], horizons).sum(axis=1)
+    return {"base_rate": np.tile(constant, (int(test.sum()), 1)), "age": risk}
 
 
 def _hours_since_failure(snapshot: SnapshotLike, spec: FailureSpec, cutoffs: pd.DataFrame) -> np.ndarray:
@@ -309,7 +310,7 @@ def _alarms(
     alarms = frame[frame["alarm"]].groupby(changed.cumsum()).tail(1)
     known = alarms[(alarms["duration"] >= horizon) | alarms["observed"]]
     false = int((~(known["observed"] & (known["duration"] < horizon))).sum())
-    every = pd.Timedelta(spec.cutoffs.every).total_seconds() / 3600
+    every = spec.cutoffs.every.hours
     years = len(frame) * every / 8766
     return {
         "failures": len(caught),

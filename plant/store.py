@@ -57,7 +57,7 @@ def latest_time(tables: Mapping[str, pd.DataFrame]) -> pd.Timestamp:
             "the store holds no row with a time",
             hint="connect the site first: steadyline connect SITE --data DIR",
         )
-    return last.as_unit("us") + pd.Timedelta(1, "us")
+    return (last + pd.Timedelta(1, "us")).as_unit("us")
 
 
 @dataclass

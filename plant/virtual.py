@@ -5,7 +5,7 @@
 writes source-shaped exports to `out/exports/` and, apart from them, the truth to `out/truth/`. Everything is
 simulated; docs/virtual-plant.md has the equations and what is left out. The parts:
 
-virtual_catalogue   machines, mechanisms, signals, materials, sizes (declarations)
+virtual_machines    machines, mechanisms, signals        virtual_catalogue sizes, sites, materials
 virtual_plant       the running of the plant hour by hour: wear, failures, repairs, batches on machines
 virtual_signals     readings, alarms, minor stops        virtual_batches   lots, step values, drivers
 virtual_orders      work orders, downtime, parts         virtual_quality   results, deviations, dispositions
@@ -29,10 +29,27 @@ from plant.errors import UnknownId, listing, nearest
 from plant.virtual_catalogue import SITES
 from plant.virtual_history import History, facts_of, make_history
 
-DIALECTS: dict[str, Callable[[dict[str, pd.DataFrame], Path], None]] = {"dublin": virtual_dublin.write, "graz": virtual_graz.write}
-CROSSWALKS: dict[str, Callable[[], dict[str, pd.DataFrame]]] = {"dublin": virtual_dublin.crosswalks, "graz": virtual_graz.crosswalks}
+DIALECTS: dict[str, Callable[[dict[str, pd.DataFrame], Path], None]] = {
+    "dublin": virtual_dublin.write,
+    "graz": virtual_graz.write,
+}
+CROSSWALKS: dict[str, Callable[[], dict[str, pd.DataFrame]]] = {
+    "dublin": virtual_dublin.crosswalks,
+    "graz": virtual_graz.crosswalks,
+}
 
-__all__ = ["CROSSWALKS", "DIALECTS", "SITES", "History", "SimulationSummary", "make_history", "simulate", "write_exports", "write_truth"]
+__all__ = [
+    "CROSSWALKS",
+    "DIALECTS",
+    "SITES",
+    "History",
+    "SimulationSummary",
+    "make_history",
+    "simulate",
+    "write_crosswalks",
+    "write_exports",
+    "write_truth",
+]
 
 
 @dataclass(frozen=True)
@@ -64,8 +81,13 @@ class SimulationSummary:
 
 
 def simulate(
-    site: str, size: str, seed: int, out: Path, progress: Callable[[str], None] | None = None,
-    dialect: str | None = None, history: History | None = None,
+    site: str,
+    size: str,
+    seed: int,
+    out: Path,
+    progress: Callable[[str], None] | None = None,
+    dialect: str | None = None,
+    history: History | None = None,
 ) -> SimulationSummary:
     """Simulates `site` (virtual_dublin, virtual_graz) and writes `out/exports/` and `out/truth/`.
 
@@ -90,7 +112,9 @@ def simulate(
 def write_exports(history: History, dialect: str, out: Path) -> None:
     """`history` as the exports of a site of that dialect, below `out`. Raises UnknownId for an unknown dialect."""
     if dialect not in DIALECTS:
-        raise UnknownId("unknown_dialect", f"no dialect '{dialect}' {nearest(dialect, DIALECTS)}".rstrip(), listing(DIALECTS))
+        raise UnknownId(
+            "unknown_dialect", f"no dialect '{dialect}' {nearest(dialect, DIALECTS)}".rstrip(), listing(DIALECTS)
+        )
     DIALECTS[dialect](history.tables, Path(out))
 
 
@@ -109,9 +133,26 @@ def summary(history: History, dialect: str, out: Path) -> SimulationSummary:
     valid = lab[lab["batch_id"].notna() & lab["value"].notna() & (lab["status"] != "invalidated")]
     files = sorted(p for folder in ("exports", "truth") for p in (Path(out) / folder).rglob("*") if p.is_file())
     return SimulationSummary(
-        history.site, history.size, history.seed, dialect, history.start.isoformat(), history.end.isoformat(),
-        str(Path(out) / "exports"), str(Path(out) / "truth"), {name: len(frame) for name, frame in history.tables.items()},
-        len(failures), {str(k): int(v) for k, v in failures["equipment_class"].value_counts().sort_index().items()},
-        len(history.tables["batches"]), round(float((valid["status"] == "out_of_spec").mean()), 4),
-        len(files), round(sum(p.stat().st_size for p in files) / 1e6, 1),
+        history.site,
+        history.size,
+        history.seed,
+        dialect,
+        history.start.isoformat(),
+        history.end.isoformat(),
+        str(Path(out) / "exports"),
+        str(Path(out) / "truth"),
+        {name: len(frame) for name, frame in history.tables.items()},
+        len(failures),
+        {str(k): int(v) for k, v in failures["equipment_class"].value_counts().sort_index().items()},
+        len(history.tables["batches"]),
+        round(float((valid["status"] == "out_of_spec").mean()), 4),
+        len(files),
+        round(sum(p.stat().st_size for p in files) / 1e6, 1),
     )
+
+
+def write_crosswalks(dialect: str, folder: Path) -> None:
+    """The crosswalk files of a site folder, from the names that the exports use."""
+    for name, frame in CROSSWALKS[dialect]().items():
+        folder.mkdir(parents=True, exist_ok=True)
+        frame.to_csv(folder / name, index=False, lineterminator="\n")

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from plant.virtual_catalogue import MACHINES, MATERIALS, STEPS, Property, SiteFacts, Size
+from plant.virtual_catalogue import MATERIALS, Property, SiteFacts, Size
+from plant.virtual_machines import MACHINES, STEPS
 from plant.virtual_plant import Run
 from plant.virtual_signals import trace
 
@@ -59,17 +60,38 @@ STEP_VALUES: tuple[StepValue, ...] = (
     StepValue("binder_spray_rate", "granulation", "g/min", 1, 320.0, 8.0, {"granulator.nozzle_clogging": -20.0}),
     StepValue("impeller_power_end", "granulation", "kW", 2, 11.5, 0.5, {"api_particle_size": -0.2}),
     StepValue("inlet_temperature_mean", "drying", "degC", 1, 62.0, 0.8, {"fluid_bed_dryer.heater_fouling": -2.8}),
-    StepValue("end_moisture", "drying", "%", 2, 1.95, 0.17, {
-        "fluid_bed_dryer.heater_fouling": 0.40, "fluid_bed_dryer.filter_clogging": 0.25, "humidity": 0.10, "lactose_moisture": 0.08,
-        "starch_moisture": 0.05}),
+    StepValue(
+        "end_moisture",
+        "drying",
+        "%",
+        2,
+        1.95,
+        0.17,
+        {
+            "fluid_bed_dryer.heater_fouling": 0.40,
+            "fluid_bed_dryer.filter_clogging": 0.25,
+            "humidity": 0.10,
+            "lactose_moisture": 0.08,
+            "starch_moisture": 0.05,
+        },
+    ),
     StepValue("blend_time", "blending", "min", 1, 18.0, 0.8),
     StepValue("main_force_mean", "compression", "kN", 2, None, 0.45),
-    StepValue("main_force_sd", "compression", "kN", 3, 0.45, 0.05, {
-        "tablet_press.feeder_clogging": 0.50, "tablet_press.punch_wear": 0.20}),
+    StepValue(
+        "main_force_sd",
+        "compression",
+        "kN",
+        3,
+        0.45,
+        0.05,
+        {"tablet_press.feeder_clogging": 0.50, "tablet_press.punch_wear": 0.20},
+    ),
     StepValue("tablet_weight_mean", "compression", "mg", 1, None, 0.9),
     StepValue("coating_spray_rate", "coating", "g/min", 0, 180.0, 5.0, {"coater.nozzle_clogging": -12.0}),
     StepValue("product_temperature_mean", "coating", "degC", 1, 44.0, 0.7, {"coater.exhaust_filter_clogging": 1.3}),
-    StepValue("sealing_temperature_mean", "packaging", "degC", 1, 185.0, 0.8, {"blister_line.sealing_plate_fouling": -3.2}),
+    StepValue(
+        "sealing_temperature_mean", "packaging", "degC", 1, 185.0, 0.8, {"blister_line.sealing_plate_fouling": -3.2}
+    ),
     StepValue("blister_rejects", "packaging", "1", 0, 140.0, 30.0, {"blister_line.feed_wear": 160.0}),
 )
 
@@ -107,7 +129,9 @@ def make_batches(run: Run, size: Size, facts: SiteFacts, humidity: np.ndarray, r
     genealogy, lot_results, drivers = _lots(start, product, ids, facts, rng)
     drivers |= _wear(run, n, humidity)
     values, standardised = _step_values(run, facts, product, unit, drivers, rng)
-    made = Made(ids, product, list(facts.products), start, end, unit, drivers | standardised, values, genealogy, lot_results)
+    made = Made(
+        ids, product, list(facts.products), start, end, unit, drivers | standardised, values, genealogy, lot_results
+    )
     return made
 
 
@@ -163,7 +187,9 @@ def _lots(
                     value = round(p.mean + p.sd * z[p.attribute] + p.error * float(rng.normal()), p.decimals)
                     results.append((lot, p.attribute, value, p.unit, p.lower, p.upper, sampled, approved))
             current[key] = (lot, supplier, z, left - 1)
-            used.append((ids[b], lot, material.name, supplier, round(material.kg * float(rng.uniform(0.99, 1.01)), 2), at))
+            used.append(
+                (ids[b], lot, material.name, supplier, round(material.kg * float(rng.uniform(0.99, 1.01)), 2), at)
+            )
             for name, value in z.items():
                 drivers[name][b] = value
     genealogy = pd.DataFrame(used, columns=["batch_id", "material_lot", "material", "supplier", "quantity", "used_at"])
@@ -194,7 +220,12 @@ def spread(value: StepValue, product: Product) -> float:
 
 
 def _step_values(
-    run: Run, facts: SiteFacts, product: np.ndarray, unit: np.ndarray, drivers: dict[str, np.ndarray], rng: np.random.Generator
+    run: Run,
+    facts: SiteFacts,
+    product: np.ndarray,
+    unit: np.ndarray,
+    drivers: dict[str, np.ndarray],
+    rng: np.random.Generator,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Recorded values (rounded, NaN where the step has not begun) and their standardised true values."""
     values, standardised = {}, {}
@@ -215,12 +246,24 @@ def _step_values(
 def batch_table(made: Made, rng: np.random.Generator) -> pd.DataFrame:
     """`batches` of the contract, times in minutes."""
     facts_of = [PRODUCTS[made.names[p]] for p in made.product]
-    loss = 2.0 + rng.gamma(2.0, 0.5, len(made.ids)) + 1.2 * made.drivers["tablet_press.feeder_clogging"] + 0.8 * made.drivers["blister_line.feed_wear"]
-    return pd.DataFrame({
-        "batch_id": made.ids, "product": [made.names[p] for p in made.product], "recipe": [p.recipe for p in facts_of],
-        "size": [p.size for p in facts_of], "line": [f"line-{int(p) % 3 + 1}" for p in made.product],
-        "started_at": made.start[:, 0], "ended_at": made.end[:, 5], "yield_pct": np.round(100.0 - loss, 1),
-    })
+    loss = (
+        2.0
+        + rng.gamma(2.0, 0.5, len(made.ids))
+        + 1.2 * made.drivers["tablet_press.feeder_clogging"]
+        + 0.8 * made.drivers["blister_line.feed_wear"]
+    )
+    return pd.DataFrame(
+        {
+            "batch_id": made.ids,
+            "product": [made.names[p] for p in made.product],
+            "recipe": [p.recipe for p in facts_of],
+            "size": [p.size for p in facts_of],
+            "line": [f"line-{int(p) % 3 + 1}" for p in made.product],
+            "started_at": made.start[:, 0],
+            "ended_at": made.end[:, 5],
+            "yield_pct": np.round(100.0 - loss, 1),
+        }
+    )
 
 
 def step_table(made: Made, run: Run) -> pd.DataFrame:
@@ -229,10 +272,15 @@ def step_table(made: Made, run: Run) -> pd.DataFrame:
     parts = []
     for s, step in enumerate(STEPS):
         begun = np.flatnonzero(made.unit[:, s] >= 0)
-        part = pd.DataFrame({
-            "batch_id": [made.ids[b] for b in begun], "step": step, "equipment_id": [names[u] for u in made.unit[begun, s]],
-            "started_at": made.start[begun, s], "ended_at": made.end[begun, s],
-        })
+        part = pd.DataFrame(
+            {
+                "batch_id": [made.ids[b] for b in begun],
+                "step": step,
+                "equipment_id": [names[u] for u in made.unit[begun, s]],
+                "started_at": made.start[begun, s],
+                "ended_at": made.end[begun, s],
+            }
+        )
         for v in STEP_VALUES:
             part[v.name] = made.values[v.name][begun] if v.step == step else np.nan
         parts.append(part)

@@ -42,7 +42,9 @@ def converted(values: np.ndarray, unit: str, other: str, decimals: int) -> np.nd
     return np.asarray(np.round(values * scale + offset, digits(unit, other, decimals)))
 
 
-def number(values: Sequence[float] | pd.Series | np.ndarray, decimals: int, decimal: str = ".", thousands: str = "") -> np.ndarray:
+def number(
+    values: Sequence[float] | pd.Series | np.ndarray, decimals: int, decimal: str = ".", thousands: str = ""
+) -> np.ndarray:
     """Text of numbers with fixed decimals, empty for NaN; each distinct value is formatted once."""
     array = np.asarray(values, dtype=np.float64)
     codes, distinct = pd.factorize(array)
@@ -93,7 +95,7 @@ def text(values: pd.Series) -> np.ndarray:
 
 
 def with_broken(frame: pd.DataFrame, broken: Sequence[Mapping[str, str]]) -> pd.DataFrame:
-    """`frame` with further rows that break the contract, spread over it; each is a copy of a good row with cells changed."""
+    """`frame` with further rows spread over it that break the contract: good rows with some cells changed."""
     if not broken or frame.empty:
         return frame
     places = [(n + 1) * len(frame) // (len(broken) + 1) for n in range(len(broken))]

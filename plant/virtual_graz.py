@@ -13,93 +13,44 @@ import pandas as pd
 
 from plant import virtual_names as names
 from plant.virtual_batches import STEP_VALUES
-from plant.virtual_catalogue import MACHINES, ROOM_SIGNALS, SIGNALS, Signal
-from plant.virtual_export import converted, crosswalk, digits, local, number, text, with_broken, words, write_csv
+from plant.virtual_export import converted, digits, local, number, text, with_broken, words, write_csv
+from plant.virtual_graz_words import (
+    ANLAGEN,
+    AREAS,
+    CATEGORIES,
+    CAUSES,
+    CHANNELS,
+    CLASSES,
+    CODES,
+    CRITICALITY,
+    DECISIONS,
+    EQUNR,
+    EVENT_KINDS,
+    EVENTS,
+    FILES,
+    KINDS,
+    LINES,
+    MATERIALS,
+    MINUTE,
+    PARTS,
+    PLANNED,
+    PRODUCTS,
+    QUALITY,
+    REASONS,
+    SAP_CLOCK,
+    SECOND,
+    SEVERITY,
+    STATUS,
+    STEP_COLUMNS,
+    STEPS,
+    TESTS,
+    ZONE,
+    crosswalks,
+    signals_of,
+    unit_of,
+)
 
-ZONE = "Europe/Vienna"
-MINUTE, SECOND = "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S"
-SAP_CLOCK = "7min"
-UNITS = {"kPa": "bar", "Pa": "mbar"}
-SIGNAL_UNITS = {"ejection_force": "kN"}
-
-CLASSES = dict(zip(names.CLASSES, ("Granulierer", "WS-Trockner", "Mischer", "Tablettenpresse", "Coater", "Blisterlinie", "Raum"), strict=True))
-FILES = dict(zip(names.CLASSES, ("granulierer", "trockner", "mischer", "pressen", "coater", "blister", "raeume"), strict=True))
-_MES = ("GRANULIERER", "TROCKNER", "MISCHER", "PRESSE", "COATER", "BLISTER", "RAUM")
-
-
-def _nth(equipment: str) -> int:
-    return int(equipment.rsplit("-", 1)[1])
-
-
-_ALL = [*names.UNITS, *names.ROOMS]
-EQUNR = {e: f"{10004000 + 100 * (names.class_of_unit(e) + 1) + _nth(e)}" for e in _ALL}
-ANLAGEN = {e: f"{_MES[names.class_of_unit(e)]}_{_nth(e):02d}" for e in _ALL}
-AREAS = {"granulation": "Granulierung", "blending": "Mischen", "compression": "Tablettierung", "coating": "Filmüberzug",
-         "packaging": "Verpackung", "air_handling": "Lüftung"}
-LINES = {line: line.replace("line-", "Linie ") for line in names.LINES}
-CODES = {m: f"ZPM-{names.CLASSES.index(names.CLASS_OF[m]) + 1:02d}/{10 * (n % 3 + 1):04d}" for n, m in enumerate(names.MODES)}
-CAUSES = {c: f"ZURS/{n + 1:04d}" for n, c in enumerate(names.CAUSE_NAMES)}
-REASONS = dict(zip(names.REASONS, ("Störung", "Wartung", "Stau", "Grenzwert", "Materialmangel", "Bedienereingriff", "Sensorfehler"), strict=True))
-EVENTS = {c: f"M{2001 + 7 * n}" for n, c in enumerate(names.EVENT_CODES)}
-KINDS = {"corrective": "M2", "preventive": "W1", "inspection": "I1", "calibration": "K1"}
-EVENT_KINDS = {"alarm": "Alarm", "error": "Störung", "state": "Zustand"}
-QUALITY = {"good": "192", "uncertain": "64", "bad": "0"}
-STEPS = dict(zip(names.STEP_NAMES, ("Granulieren", "Trocknen", "Mischen", "Tablettieren", "Coaten", "Verpacken"), strict=True))
-PRODUCTS = {p: f"4711-{50 + 10 * n:03d}" for n, p in enumerate(names.PRODUCT_NAMES)}
-MATERIALS = dict(zip(names.MATERIAL_NAMES, (
-    "Wirkstoff", "Laktose", "Mikrokrist. Zellulose", "Stärke", "Magnesiumstearat", "Filmüberzug"), strict=True))
-PARTS = {p: f"{81002000 + 13 * n}" for n, p in enumerate(names.PART_IDS)}
-TESTS = dict(zip(names.TESTS, (
-    "Trocknungsverlust", "Härte", "Gehalt", "Freisetzung", "Gleichförmigkeit AV", "Verunreinigungen gesamt", "Partikelgröße Wirkstoff",
-    "Verunreinigung Wirkstoff", "Feuchte Laktose", "Schüttdichte MCC", "Feuchte Stärke", "Oberfläche Mg-Stearat", "Viskosität Film"), strict=True))
-STATUS = {"in_spec": "i.O.", "out_of_spec": "n.i.O.", "out_of_trend": "auffällig", "invalidated": "ungültig"}
-CRITICALITY = {"high": "A", "medium": "B", "low": "C"}
-SEVERITY = {"critical": "kritisch", "major": "schwer", "minor": "leicht"}
-CATEGORIES = {"laboratory_result": "Laborergebnis", "equipment": "Anlage", "documentation": "Dokumentation"}
-DECISIONS = {"released": "frei", "rejected": "gesperrt", "reworked": "Nacharbeit"}
-PLANNED = {True: "ja", False: "nein"}
-CHANNELS = {
-    "impeller_power": "LEISTUNG_RUEHRER", "vibration": "SCHWINGUNG", "seal_air_flow": "SPERRLUFT", "spray_pressure": "SPRUEHDRUCK",
-    "inlet_temperature": "ZULUFTTEMP", "filter_pressure_drop": "DP_FILTER", "fan_vibration": "SCHWINGUNG_VENT", "fan_current": "STROM_VENT",
-    "heater_power": "LEISTUNG_HEIZ", "gearbox_temperature": "TEMP_GETRIEBE", "brake_stop_time": "BREMSZEIT", "valve_closing_time": "ZEIT_KLAPPE",
-    "main_force": "HAUPTKRAFT", "ejection_force": "AUSSTOSSKRAFT", "bearing_temperature": "TEMP_LAGER", "feeder_torque": "MOMENT_FUELLER",
-    "spray_rate": "SPRUEHRATE", "atomising_pressure": "ZERSTAEUBERDRUCK", "drum_vibration": "SCHWINGUNG_TROMMEL", "drum_current": "STROM_TROMMEL",
-    "exhaust_pressure_drop": "DP_ABLUFT", "sealing_temperature": "TEMP_SIEGEL", "sealing_pressure": "DRUCK_SIEGEL",
-    "forming_temperature": "TEMP_FORM", "heater_current": "STROM_HEIZ", "feed_torque": "MOMENT_VORZUG", "room_temperature": "TEMP_RAUM",
-    "relative_humidity": "FEUCHTE", "differential_pressure": "DP_RAUM",
-}
-_STEP_COLUMNS = dict(zip([v.name for v in STEP_VALUES], (
-    "SPRUEHRATE_BINDER", "LEISTUNG_ENDE", "ZULUFT_MITTEL", "ENDFEUCHTE", "MISCHZEIT", "HAUPTKRAFT_MITTEL", "HAUPTKRAFT_STABW",
-    "TABL_GEWICHT", "SPRUEHRATE_COATING", "PRODUKTTEMP_MITTEL", "SIEGELTEMP_MITTEL", "AUSSCHUSS"), strict=True))
-
-
-def unit_of(signal: str) -> tuple[str, str]:
-    """Unit of a signal in the plant language and in these exports."""
-    unit = SIGNALS[signal].unit
-    return unit, SIGNAL_UNITS.get(signal, UNITS.get(unit, unit))
-
-
-def signals_of(kind: int) -> tuple[Signal, ...]:
-    """Signals of a class, by its index; the index after the last machine is the rooms."""
-    return MACHINES[kind].signals if kind < len(MACHINES) else ROOM_SIGNALS
-
-
-def crosswalks() -> dict[str, pd.DataFrame]:
-    """Files of the site's `crosswalks` folder."""
-    codes = crosswalk(CODES, "fegrp_fecod", "failure_mode")
-    return {
-        "equipment.csv": crosswalk(EQUNR, "equnr", "equipment_id"),
-        "anlagen.csv": crosswalk(ANLAGEN, "anlage", "equipment_id"),
-        "kanaele.csv": pd.DataFrame([(c, s, *unit_of(s)) for s, c in CHANNELS.items()], columns=["kanal", "signal", "unit", "einheit"]),
-        "schadenscodes.csv": codes.assign(mechanism=codes["failure_mode"].map(names.MECHANISM_OF)),
-        "ursachencodes.csv": crosswalk(CAUSES, "urgrp_urcod", "cause"),
-        "linien.csv": crosswalk(LINES, "linie", "line"),
-        "meldungscodes.csv": crosswalk(EVENTS, "meldung", "code"),
-        "material.csv": crosswalk(MATERIALS, "bezeichnung", "material"),
-        "produkte.csv": crosswalk(PRODUCTS, "artikel", "product"),
-        "ersatzteile.csv": crosswalk(PARTS, "matnr", "part_id"),
-        "pruefungen.csv": crosswalk(TESTS, "pruefung", "attribute"),
-    }
+__all__ = ["crosswalks", "write"]
 
 
 def write(tables: dict[str, pd.DataFrame], out: Path) -> None:
@@ -133,52 +84,124 @@ def _part(cells: np.ndarray, n: int) -> list[str]:
 
 def _sap(tables: dict[str, pd.DataFrame], out: Path) -> None:
     t = tables["equipment"]
-    _csv(out / "equipment.csv", with_broken(pd.DataFrame({
-        "EQUNR": words(t["equipment_id"], EQUNR), "EQART": words(t["equipment_class"], CLASSES), "BEREICH": words(t["area"], AREAS),
-        "LINIE": words(t["line"], LINES), "ABCKZ": words(t["criticality"], CRITICALITY), "INBDT": local(t["commissioned_at"], "UTC", "%d.%m.%Y"),
-        "HEQUI": words(t["parent_id"], EQUNR),
-    }), [{"EQUNR": "10009999", "HEQUI": ""}]))
+    _csv(
+        out / "equipment.csv",
+        with_broken(
+            pd.DataFrame(
+                {
+                    "EQUNR": words(t["equipment_id"], EQUNR),
+                    "EQART": words(t["equipment_class"], CLASSES),
+                    "BEREICH": words(t["area"], AREAS),
+                    "LINIE": words(t["line"], LINES),
+                    "ABCKZ": words(t["criticality"], CRITICALITY),
+                    "INBDT": local(t["commissioned_at"], "UTC", "%d.%m.%Y"),
+                    "HEQUI": words(t["parent_id"], EQUNR),
+                }
+            ),
+            [{"EQUNR": "10009999", "HEQUI": ""}],
+        ),
+    )
     t = tables["work_orders"]
     damage, cause = words(t["failure_mode"], CODES), words(t["cause"], CAUSES)
     corrective = (t["kind"] == "corrective").to_numpy()
     hours = ((t["closed_at"] - t["opened_at"]) / pd.Timedelta(hours=1)).where(corrective)
-    _csv(out / "meldungen.csv", with_broken(pd.DataFrame({
-        "QMNUM": t["work_order_id"], "QMART": words(t["kind"], KINDS), "EQUNR": words(t["equipment_id"], EQUNR), "QMTXT": text(t["text"]),
-        "QMDAT": _sap_time(t["opened_at"]), "ARBBEG": _sap_time(t["started_at"]), "QMDAB": _sap_time(t["closed_at"]),
-        "AUSVN": np.where(corrective, _sap_time(t["opened_at"]), ""), "AUSBS": np.where(corrective, _sap_time(t["closed_at"]), ""),
-        "AUZTV": _number(hours, 2), "FEGRP": _part(damage, 0), "FECOD": _part(damage, 1), "URGRP": _part(cause, 0), "URCOD": _part(cause, 1),
-        "MATNR": words(t["parts"], PARTS), "ISTSTD": _number(t["labour_hours"], 1), "ISTKOSTEN": _number(t["cost"], 2, "."),
-        "AEDAT": _sap_time(t["recorded_at"]),
-    }), [
-        {"QMNUM": "490001", "QMART": "ZZ"}, {"QMNUM": ""}, {"QMNUM": "490002", "QMDAT": "31.02.2025 07:40"},
-        {"QMNUM": "490003", "EQUNR": "10009999"}, {"QMNUM": "490004", "ISTKOSTEN": "ca. 400"},
-        {"QMNUM": "490005", "QMDAB": "07.01.2015 10:00"}, {"QMNUM": "490006", "FEGRP": "ZPM-99", "FECOD": "0010"},
-    ]))
+    _csv(
+        out / "meldungen.csv",
+        with_broken(
+            pd.DataFrame(
+                {
+                    "QMNUM": t["work_order_id"],
+                    "QMART": words(t["kind"], KINDS),
+                    "EQUNR": words(t["equipment_id"], EQUNR),
+                    "QMTXT": text(t["text"]),
+                    "QMDAT": _sap_time(t["opened_at"]),
+                    "ARBBEG": _sap_time(t["started_at"]),
+                    "QMDAB": _sap_time(t["closed_at"]),
+                    "AUSVN": np.where(corrective, _sap_time(t["opened_at"]), ""),
+                    "AUSBS": np.where(corrective, _sap_time(t["closed_at"]), ""),
+                    "AUZTV": _number(hours, 2),
+                    "FEGRP": _part(damage, 0),
+                    "FECOD": _part(damage, 1),
+                    "URGRP": _part(cause, 0),
+                    "URCOD": _part(cause, 1),
+                    "MATNR": words(t["parts"], PARTS),
+                    "ISTSTD": _number(t["labour_hours"], 1),
+                    "ISTKOSTEN": _number(t["cost"], 2, "."),
+                    "AEDAT": _sap_time(t["recorded_at"]),
+                }
+            ),
+            [
+                {"QMNUM": "490001", "QMART": "ZZ"},
+                {"QMNUM": ""},
+                {"QMNUM": "490002", "QMDAT": "31.02.2025 07:40"},
+                {"QMNUM": "490003", "EQUNR": "10009999"},
+                {"QMNUM": "490004", "ISTKOSTEN": "ca. 400"},
+                {"QMNUM": "490005", "QMDAB": "07.01.2015 10:00"},
+                {"QMNUM": "490006", "FEGRP": "ZPM-99", "FECOD": "0010"},
+                {"QMNUM": "490007", "QMDAT": "27.10.2024 02:30"},
+            ],
+        ),
+    )
     t = tables["spare_parts"]
     damage = words(t["failure_mode"], CODES)
-    _csv(out / "ersatzteile.csv", pd.DataFrame({
-        "MATNR": words(t["part_id"], PARTS), "EQART": words(t["equipment_class"], CLASSES), "FEGRP": _part(damage, 0), "FECOD": _part(damage, 1),
-        "LABST": _number(t["on_hand"], 0), "PLIFZ": _number(t["lead_time_days"], 0),
-    }))
+    _csv(
+        out / "ersatzteile.csv",
+        pd.DataFrame(
+            {
+                "MATNR": words(t["part_id"], PARTS),
+                "EQART": words(t["equipment_class"], CLASSES),
+                "FEGRP": _part(damage, 0),
+                "FECOD": _part(damage, 1),
+                "LABST": _number(t["on_hand"], 0),
+                "PLIFZ": _number(t["lead_time_days"], 0),
+            }
+        ),
+    )
 
 
 def _historian(tables: dict[str, pd.DataFrame], out: Path) -> None:
     t = tables["signals"]
     limits = {
-        side: [_number(converted(np.array([v]), *unit_of(s), 3), digits(*unit_of(s), 3))[0] for v, s in zip(t[side], t["signal"], strict=True)]
+        side: [
+            _number(converted(np.array([v]), *unit_of(s), 3), digits(*unit_of(s), 3))[0]
+            for v, s in zip(t[side], t["signal"], strict=True)
+        ]
         for side in ("low", "high")
     }
-    _csv(out / "messstellen.csv", pd.DataFrame({
-        "ANLAGE": words(t["equipment_id"], ANLAGEN), "KANAL": words(t["signal"], CHANNELS), "EINHEIT": [unit_of(s)[1] for s in t["signal"]],
-        "MIN": limits["low"], "MAX": limits["high"],
-    }))
+    _csv(
+        out / "messstellen.csv",
+        pd.DataFrame(
+            {
+                "ANLAGE": words(t["equipment_id"], ANLAGEN),
+                "KANAL": words(t["signal"], CHANNELS),
+                "EINHEIT": [unit_of(s)[1] for s in t["signal"]],
+                "MIN": limits["low"],
+                "MAX": limits["high"],
+            }
+        ),
+    )
     for name, frame in wide(tables["readings"]).items():
-        _csv(out / f"verlauf_{FILES[name]}.csv", with_broken(frame, [{"Anlage": "PRUEFSTAND"}] * 2 if name == "tablet_press" else []))
+        _csv(
+            out / f"verlauf_{FILES[name]}.csv",
+            with_broken(frame, [{"Anlage": "PRUEFSTAND"}] * 2 if name == "tablet_press" else []),
+        )
     t = tables["events"]
-    _csv(out / "meldearchiv.csv", with_broken(pd.DataFrame({
-        "NR": t["event_id"], "ANLAGE": words(t["equipment_id"], ANLAGEN), "ZEIT": local(t["ts"], ZONE, SECOND),
-        "ART": words(t["kind"], EVENT_KINDS), "MELDUNG": words(t["code"], EVENTS), "WERT": _number(t["value"], 1),
-    }), [{"NR": "E9000001", "ZEIT": "00.00.0000 00:00:00"}, {"NR": "E9000002", "MELDUNG": "TEST"}]))
+    _csv(
+        out / "meldearchiv.csv",
+        with_broken(
+            pd.DataFrame(
+                {
+                    "NR": t["event_id"],
+                    "ANLAGE": words(t["equipment_id"], ANLAGEN),
+                    "ZEIT": local(t["ts"], ZONE, SECOND),
+                    "ART": words(t["kind"], EVENT_KINDS),
+                    "MELDUNG": words(t["code"], EVENTS),
+                    "WERT": _number(t["value"], 1),
+                }
+            ),
+            [{"NR": "E9000001", "ZEIT": "00.00.0000 00:00:00"}, {"NR": "E9000002", "MELDUNG": "TEST"}],
+        ),
+    )
 
 
 def wide(readings: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -192,16 +215,24 @@ def wide(readings: pd.DataFrame) -> dict[str, pd.DataFrame]:
     for k, name in enumerate(names.CLASSES):
         mine = np.flatnonzero(kind == k)
         keys, first, row = np.unique(where[mine], return_index=True, return_inverse=True)
-        frame = pd.DataFrame({
-            "Zeit": local(readings["ts"].iloc[mine[first]], "UTC", SECOND),
-            "Anlage": np.array([ANLAGEN[e] for e in equipment.categories], dtype=object)[keys % len(equipment.categories)],
-            "Status": np.array([QUALITY[q] for q in readings["quality"].cat.categories], dtype=object)[status[mine[first]]],
-        })
+        frame = pd.DataFrame(
+            {
+                "Zeit": local(readings["ts"].iloc[mine[first]], "UTC", SECOND),
+                "Anlage": np.array([ANLAGEN[e] for e in equipment.categories], dtype=object)[
+                    keys % len(equipment.categories)
+                ],
+                "Status": np.array([QUALITY[q] for q in readings["quality"].cat.categories], dtype=object)[
+                    status[mine[first]]
+                ],
+            }
+        )
         for s in signals_of(k):
             values = np.full(len(keys), np.nan)
             cells = signal.codes.to_numpy()[mine] == list(signal.categories).index(s.name)
             values[row[cells]] = value[mine[cells]]
-            frame[CHANNELS[s.name]] = _number(converted(values, *unit_of(s.name), s.decimals), digits(*unit_of(s.name), s.decimals))
+            frame[CHANNELS[s.name]] = _number(
+                converted(values, *unit_of(s.name), s.decimals), digits(*unit_of(s.name), s.decimals)
+            )
         out[name] = frame
     return out
 
@@ -209,55 +240,157 @@ def wide(readings: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def _mes(tables: dict[str, pd.DataFrame], out: Path) -> None:
     t = tables["downtime"]
     planned = ["" if pd.isna(p) else PLANNED[bool(p)] for p in t["planned"]]
-    _csv(out / "stillstaende.csv", with_broken(pd.DataFrame({
-        "STILLSTAND": t["downtime_id"], "ANLAGE": words(t["equipment_id"], ANLAGEN), "VON": _minute(t["started_at"]), "BIS": _minute(t["ended_at"]),
-        "GRUND": words(t["reason"], REASONS), "GEPLANT": planned,
-    }), [{"STILLSTAND": "590001", "BIS": "03.02.2015 07:00"}, {"STILLSTAND": "590002", "GRUND": "???"}, {"STILLSTAND": "590003", "ANLAGE": ""}]))
+    _csv(
+        out / "stillstaende.csv",
+        with_broken(
+            pd.DataFrame(
+                {
+                    "STILLSTAND": t["downtime_id"],
+                    "ANLAGE": words(t["equipment_id"], ANLAGEN),
+                    "VON": _minute(t["started_at"]),
+                    "BIS": _minute(t["ended_at"]),
+                    "GRUND": words(t["reason"], REASONS),
+                    "GEPLANT": planned,
+                }
+            ),
+            [
+                {"STILLSTAND": "590001", "BIS": "03.02.2015 07:00"},
+                {"STILLSTAND": "590002", "GRUND": "???"},
+                {"STILLSTAND": "590003", "ANLAGE": ""},
+            ],
+        ),
+    )
     t = tables["batches"]
-    _csv(out / "chargen.csv", with_broken(pd.DataFrame({
-        "CHARGE": t["batch_id"], "ARTIKEL": words(t["product"], PRODUCTS), "REZEPT": t["recipe"], "MENGE": _number(t["size"], 0),
-        "LINIE": words(t["line"], LINES), "BEGINN": _minute(t["started_at"]), "ENDE": _minute(t["ended_at"]), "AUSBEUTE": _number(t["yield_pct"], 1),
-    }), [{"CHARGE": "TEST-1", "ARTIKEL": "VERSUCH"}]))
+    _csv(
+        out / "chargen.csv",
+        with_broken(
+            pd.DataFrame(
+                {
+                    "CHARGE": t["batch_id"],
+                    "ARTIKEL": words(t["product"], PRODUCTS),
+                    "REZEPT": t["recipe"],
+                    "MENGE": _number(t["size"], 0),
+                    "LINIE": words(t["line"], LINES),
+                    "BEGINN": _minute(t["started_at"]),
+                    "ENDE": _minute(t["ended_at"]),
+                    "AUSBEUTE": _number(t["yield_pct"], 1),
+                }
+            ),
+            [{"CHARGE": "TEST-1", "ARTIKEL": "VERSUCH"}],
+        ),
+    )
     t = tables["batch_steps"]
     columns = {
-        "CHARGE": t["batch_id"], "VORGANG": words(t["step"], STEPS), "ANLAGE": words(t["equipment_id"], ANLAGEN),
-        "BEGINN": _minute(t["started_at"]), "ENDE": _minute(t["ended_at"]),
+        "CHARGE": t["batch_id"],
+        "VORGANG": words(t["step"], STEPS),
+        "ANLAGE": words(t["equipment_id"], ANLAGEN),
+        "BEGINN": _minute(t["started_at"]),
+        "ENDE": _minute(t["ended_at"]),
     }
     for v in STEP_VALUES:
-        columns[_STEP_COLUMNS[v.name]] = _number(t[v.name], v.decimals)
-    _csv(out / "vorgaenge.csv", with_broken(pd.DataFrame(columns), [
-        {"CHARGE": "TEST-1", "HAUPTKRAFT_MITTEL": "s. Anhang"}, {"CHARGE": "TEST-1", "BEGINN": ""},
-    ]))
+        columns[STEP_COLUMNS[v.name]] = _number(t[v.name], v.decimals)
+    _csv(
+        out / "vorgaenge.csv",
+        with_broken(
+            pd.DataFrame(columns),
+            [
+                {"CHARGE": "TEST-1", "HAUPTKRAFT_MITTEL": "s. Anhang"},
+                {"CHARGE": "TEST-1", "BEGINN": ""},
+            ],
+        ),
+    )
     t = tables["genealogy"]
-    _csv(out / "einsatzmaterial.csv", with_broken(pd.DataFrame({
-        "CHARGE": t["batch_id"], "LOS": t["material_lot"], "BEZEICHNUNG": words(t["material"], MATERIALS), "LIEFERANT": t["supplier"],
-        "MENGE_KG": _number(t["quantity"], 2), "AUSGABE": _minute(t["used_at"]),
-    }), [{"LOS": ""}]))
+    _csv(
+        out / "einsatzmaterial.csv",
+        with_broken(
+            pd.DataFrame(
+                {
+                    "CHARGE": t["batch_id"],
+                    "LOS": t["material_lot"],
+                    "BEZEICHNUNG": words(t["material"], MATERIALS),
+                    "LIEFERANT": t["supplier"],
+                    "MENGE_KG": _number(t["quantity"], 2),
+                    "AUSGABE": _minute(t["used_at"]),
+                }
+            ),
+            [{"LOS": ""}],
+        ),
+    )
 
 
 def _lims(t: pd.DataFrame, path: Path) -> None:
     cells = {
-        name: np.array([
-            _number(np.array([v]), d)[0] for v, d in zip(t[name].to_numpy(dtype=np.float64), t["attribute"].map(names.TEST_DECIMALS), strict=True)
-        ], dtype=object)
+        name: np.array(
+            [
+                _number(np.array([v]), d)[0]
+                for v, d in zip(
+                    t[name].to_numpy(dtype=np.float64), t["attribute"].map(names.TEST_DECIMALS), strict=True
+                )
+            ],
+            dtype=object,
+        )
         for name in ("value", "lower_spec", "upper_spec")
     }
-    _csv(path, with_broken(pd.DataFrame({
-        "PROBE": t["result_id"], "CHARGE": text(t["batch_id"]), "LOS": text(t["material_lot"]), "PRUEFUNG": words(t["attribute"], TESTS),
-        "ERGEBNIS": cells["value"], "EINHEIT": t["unit"], "UG": cells["lower_spec"], "OG": cells["upper_spec"],
-        "GEZOGEN": _minute(t["sampled_at"]), "FREIGABE": _minute(t["approved_at"]), "BEFUND": words(t["status"], STATUS),
-    }), [{"PROBE": "R990001", "ERGEBNIS": "< BG"}, {"PROBE": "R990002", "BEFUND": "offen?"}, {"PROBE": "R990003", "CHARGE": "", "LOS": ""}]))
+    _csv(
+        path,
+        with_broken(
+            pd.DataFrame(
+                {
+                    "PROBE": t["result_id"],
+                    "CHARGE": text(t["batch_id"]),
+                    "LOS": text(t["material_lot"]),
+                    "PRUEFUNG": words(t["attribute"], TESTS),
+                    "ERGEBNIS": cells["value"],
+                    "EINHEIT": t["unit"],
+                    "UG": cells["lower_spec"],
+                    "OG": cells["upper_spec"],
+                    "GEZOGEN": _minute(t["sampled_at"]),
+                    "FREIGABE": _minute(t["approved_at"]),
+                    "BEFUND": words(t["status"], STATUS),
+                }
+            ),
+            [
+                {"PROBE": "R990001", "ERGEBNIS": "< BG"},
+                {"PROBE": "R990002", "BEFUND": "offen?"},
+                {"PROBE": "R990003", "CHARGE": "", "LOS": ""},
+            ],
+        ),
+    )
 
 
 def _quality(tables: dict[str, pd.DataFrame], out: Path) -> None:
     t = tables["deviations"]
-    _csv(out / "abweichungen.csv", with_broken(pd.DataFrame({
-        "ABW": t["deviation_id"], "CHARGE": t["batch_id"], "ANLAGE": words(t["equipment_id"], ANLAGEN), "VORGANG": words(t["step"], STEPS),
-        "SCHWERE": words(t["severity"], SEVERITY), "ART": words(t["category"], CATEGORIES), "EROEFFNET": _minute(t["opened_at"]),
-        "ABGESCHLOSSEN": _minute(t["closed_at"]),
-    }), [{"ABW": "D90001", "SCHWERE": "mittel"}]))
+    _csv(
+        out / "abweichungen.csv",
+        with_broken(
+            pd.DataFrame(
+                {
+                    "ABW": t["deviation_id"],
+                    "CHARGE": t["batch_id"],
+                    "ANLAGE": words(t["equipment_id"], ANLAGEN),
+                    "VORGANG": words(t["step"], STEPS),
+                    "SCHWERE": words(t["severity"], SEVERITY),
+                    "ART": words(t["category"], CATEGORIES),
+                    "EROEFFNET": _minute(t["opened_at"]),
+                    "ABGESCHLOSSEN": _minute(t["closed_at"]),
+                }
+            ),
+            [{"ABW": "D90001", "SCHWERE": "mittel"}],
+        ),
+    )
     t = tables["dispositions"]
-    _csv(out / "freigaben.csv", with_broken(pd.DataFrame({
-        "CHARGE": t["batch_id"], "AKTE_VOLLSTAENDIG": _minute(t["record_complete_at"]), "GEPRUEFT": _minute(t["reviewed_at"]),
-        "ENTSCHIEDEN": _minute(t["disposed_at"]), "ENTSCHEID": words(t["decision"], DECISIONS),
-    }), [{"CHARGE": "TEST-1", "ENTSCHEID": "?"}]))
+    _csv(
+        out / "freigaben.csv",
+        with_broken(
+            pd.DataFrame(
+                {
+                    "CHARGE": t["batch_id"],
+                    "AKTE_VOLLSTAENDIG": _minute(t["record_complete_at"]),
+                    "GEPRUEFT": _minute(t["reviewed_at"]),
+                    "ENTSCHIEDEN": _minute(t["disposed_at"]),
+                    "ENTSCHEID": words(t["decision"], DECISIONS),
+                }
+            ),
+            [{"CHARGE": "TEST-1", "ENTSCHEID": "?"}],
+        ),
+    )

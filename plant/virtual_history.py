@@ -14,7 +14,8 @@ import pandas as pd
 from plant.errors import UnknownId, listing, nearest
 from plant.tables import TABLES, TIME_DTYPE, Table
 from plant.virtual_batches import batch_table, make_batches, step_table
-from plant.virtual_catalogue import MACHINES, ROOM_SIGNALS, SITES, START, STEPS, SiteFacts, Size
+from plant.virtual_catalogue import SITES, START, SiteFacts, Size
+from plant.virtual_machines import MACHINES, ROOM_SIGNALS, STEPS
 from plant.virtual_orders import downtime, spare_parts, work_orders
 from plant.virtual_plant import Unit, run_plant
 from plant.virtual_quality import make_quality
@@ -29,7 +30,20 @@ from plant.virtual_signals import (
 )
 from plant.virtual_truth import failures_truth, states_truth
 
-_STREAMS = ("plant", "humidity", "batches", "table", "quality", "readings", "rooms", "events", "stops", "orders", "parts", "outages")
+_STREAMS = (
+    "plant",
+    "humidity",
+    "batches",
+    "table",
+    "quality",
+    "readings",
+    "rooms",
+    "events",
+    "stops",
+    "orders",
+    "parts",
+    "outages",
+)
 _COMMISSIONED = pd.Timestamp("2019-03-01", tz="UTC")
 
 
@@ -91,7 +105,8 @@ def make_history(site: str, size: str, seed: int) -> History:
     for name, table in minutes.items():
         tables[name] = known_at(TABLES[name], _stamped(TABLES[name], table), end)
     truth = {
-        "states": states_truth(run, facts_size.truth_h), "failures": failures_truth(run),
+        "states": states_truth(run, facts_size.truth_h),
+        "failures": failures_truth(run),
         "quality": quality.truth[quality.truth["batch_id"].isin(tables["batches"]["batch_id"])].reset_index(drop=True),
     }
     return History(site, size, seed, START, end, {name: tables[name] for name in TABLES}, truth)
@@ -127,9 +142,8 @@ def _stamped(contract: Table, table: pd.DataFrame) -> pd.DataFrame:
         if name in out:
             minutes = clear_of_clock_changes(out[name].to_numpy(dtype=np.float64))
             there = ~np.isnan(minutes)
-            stamps = pd.Series(pd.NaT, index=out.index, dtype=TIME_DTYPE)
-            stamps[there] = times(np.round(minutes[there]).astype(np.int64) * 60).to_numpy()
-            out[name] = stamps
+            stamps = times(np.round(np.where(there, minutes, 0.0)).astype(np.int64) * 60)
+            out[name] = stamps.where(there).set_axis(out.index)
     return out
 
 
@@ -147,7 +161,9 @@ def known_at(contract: Table, table: pd.DataFrame, end: pd.Timestamp) -> pd.Data
         unknown = ~(times_of[known_by] < end)
         if unknown.any():
             blank = pd.NaT if name in times_of else np.nan if out[name].dtype.kind == "f" else None
-            out[name] = out[name].astype(object).mask(unknown, None) if blank is None else out[name].mask(unknown, blank)
+            out[name] = (
+                out[name].astype(object).mask(unknown, None) if blank is None else out[name].mask(unknown, blank)
+            )
     return out
 
 
@@ -162,8 +178,16 @@ def _events(raised: pd.DataFrame, end: pd.Timestamp) -> pd.DataFrame:
 def _equipment(site: str, units: list[Unit], rooms: int) -> pd.DataFrame:
     critical = {"tablet_press": "high", "coater": "high", "fluid_bed_dryer": "medium", "granulator": "high"}
     rows = [
-        (u.equipment_id, site, MACHINES[u.kind].area, u.line, MACHINES[u.kind].name, critical.get(MACHINES[u.kind].name, "medium"),
-         _COMMISSIONED + pd.Timedelta(days=37 * (i % 40)), _room(u, rooms))
+        (
+            u.equipment_id,
+            site,
+            MACHINES[u.kind].area,
+            u.line,
+            MACHINES[u.kind].name,
+            critical.get(MACHINES[u.kind].name, "medium"),
+            _COMMISSIONED + pd.Timedelta(days=37 * (i % 40)),
+            _room(u, rooms),
+        )
         for i, u in enumerate(units)
     ]
     rows += [(f"room-{r + 1}", site, "air_handling", "", "room", "low", _COMMISSIONED, "") for r in range(rooms)]
@@ -182,5 +206,3 @@ def _signals(units: list[Unit], rooms: int) -> pd.DataFrame:
     rows = [(u.equipment_id, s.name, s.unit, s.low, s.high) for u in units for s in MACHINES[u.kind].signals]
     rows += [(f"room-{r + 1}", s.name, s.unit, s.low, s.high) for r in range(rooms) for s in ROOM_SIGNALS]
     return pd.DataFrame(rows, columns=["equipment_id", "signal", "unit", "low", "high"])
-
-

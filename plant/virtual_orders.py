@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from plant.virtual_catalogue import MACHINES, STATES, SiteFacts
+from plant.virtual_catalogue import SiteFacts
+from plant.virtual_machines import MACHINES, STATES
 from plant.virtual_plant import Failure, Run, Unit
 
 HOUR, DAY = 60, 1440
@@ -18,18 +19,42 @@ PARTS = {(c, m.failure_mode): f"SP-{c[:2].upper()}{i:03d}" for i, (c, m) in enum
 MISCODED, UNCODED, CORRECTED, ENTERED_LATE = 0.05, 0.02, 0.6, 0.03
 
 _CORRECTIVE = {
-    "en": ("{s}", "{u}: {s}", "{s}, pls check asap", "Breakdown {u} - {s}", "{s} during batch", "op reports {s}", "again {s}",
-           "{s}. line stopped"),
-    "de": ("{s}", "{u}: {s}", "{s}, bitte prüfen", "Störung {u} - {s}", "{s} während Charge", "Bediener meldet {s}", "wieder {s}",
-           "{s}. Linie steht"),
+    "en": (
+        "{s}",
+        "{u}: {s}",
+        "{s}, pls check asap",
+        "Breakdown {u} - {s}",
+        "{s} during batch",
+        "op reports {s}",
+        "again {s}",
+        "{s}. line stopped",
+    ),
+    "de": (
+        "{s}",
+        "{u}: {s}",
+        "{s}, bitte prüfen",
+        "Störung {u} - {s}",
+        "{s} während Charge",
+        "Bediener meldet {s}",
+        "wieder {s}",
+        "{s}. Linie steht",
+    ),
 }
 _VAGUE = {
     "en": ("machine stopped, unknown fault", "stops again and again", "not running, see shift book"),
     "de": ("Anlage steht, Ursache unklar", "bleibt immer wieder stehen", "läuft nicht, siehe Schichtbuch"),
 }
 _PLANNED = {
-    "en": {"preventive": "Preventive maintenance {u} acc. plan", "inspection": "Monthly inspection {u}", "calibration": "Calibration instruments {u}"},
-    "de": {"preventive": "Wartung {u} lt. Plan", "inspection": "Monatliche Inspektion {u}", "calibration": "Kalibrierung Messstellen {u}"},
+    "en": {
+        "preventive": "Preventive maintenance {u} acc. plan",
+        "inspection": "Monthly inspection {u}",
+        "calibration": "Calibration instruments {u}",
+    },
+    "de": {
+        "preventive": "Wartung {u} lt. Plan",
+        "inspection": "Monatliche Inspektion {u}",
+        "calibration": "Kalibrierung Messstellen {u}",
+    },
 }
 
 
@@ -82,11 +107,19 @@ def _corrective(f: Failure, run: Run, language: str, rng: np.random.Generator) -
     labour = round((ready - started) / HOUR * float(rng.choice([1.0, 1.0, 2.0])), 1)
     part = "" if rng.random() < 0.1 else PARTS[kind.name, mech.failure_mode]
     row: dict[str, object] = {
-        "equipment_id": unit.equipment_id, "kind": "corrective", "opened_at": opened, "started_at": started, "closed_at": closed,
-        "failure_mode": mech.failure_mode, "mechanism": mech.mechanism,
+        "equipment_id": unit.equipment_id,
+        "kind": "corrective",
+        "opened_at": opened,
+        "started_at": started,
+        "closed_at": closed,
+        "failure_mode": mech.failure_mode,
+        "mechanism": mech.mechanism,
         "cause": mech.cause if rng.random() < 0.8 else str(rng.choice(CAUSES)),
-        "text": _typed(unit, f.mechanism, language, rng), "parts": part, "labour_hours": labour,
-        "cost": round(labour * 85.0 + (mech.part_price * float(rng.uniform(0.9, 1.3)) if part else 0.0), 2), "recorded_at": np.nan,
+        "text": _typed(unit, f.mechanism, language, rng),
+        "parts": part,
+        "labour_hours": labour,
+        "cost": round(labour * 85.0 + (mech.part_price * float(rng.uniform(0.9, 1.3)) if part else 0.0), 2),
+        "recorded_at": np.nan,
     }
     luck = rng.random()
     if luck < MISCODED:
@@ -102,12 +135,24 @@ def _corrective(f: Failure, run: Run, language: str, rng: np.random.Generator) -
     return [row]
 
 
-def _planned(unit: Unit, kind: str, opened: int, started: int, closed: int, language: str, rng: np.random.Generator) -> dict[str, object]:
+def _planned(
+    unit: Unit, kind: str, opened: int, started: int, closed: int, language: str, rng: np.random.Generator
+) -> dict[str, object]:
     labour = round((closed - started) / HOUR, 1)
     return {
-        "equipment_id": unit.equipment_id, "kind": kind, "opened_at": opened, "started_at": started, "closed_at": closed,
-        "failure_mode": "", "mechanism": "", "cause": "", "text": _PLANNED[language][kind].format(u=_spoken(unit, language)), "parts": "",
-        "labour_hours": labour, "cost": round(labour * 85.0 + float(rng.uniform(0, 60)), 2), "recorded_at": np.nan,
+        "equipment_id": unit.equipment_id,
+        "kind": kind,
+        "opened_at": opened,
+        "started_at": started,
+        "closed_at": closed,
+        "failure_mode": "",
+        "mechanism": "",
+        "cause": "",
+        "text": _PLANNED[language][kind].format(u=_spoken(unit, language)),
+        "parts": "",
+        "labour_hours": labour,
+        "cost": round(labour * 85.0 + float(rng.uniform(0, 60)), 2),
+        "recorded_at": np.nan,
     }
 
 
@@ -116,7 +161,9 @@ def work_orders(run: Run, facts: SiteFacts, rng: np.random.Generator) -> pd.Data
     rows: list[list[dict[str, object]]] = [_corrective(f, run, facts.language, rng) for f in run.failures]
     for s in run.services:
         unit = run.units[s.unit]
-        order = _planned(unit, "preventive", max(0, s.due_hour * HOUR - 7 * DAY), s.minute, s.minute + s.minutes, facts.language, rng)
+        order = _planned(
+            unit, "preventive", max(0, s.due_hour * HOUR - 7 * DAY), s.minute, s.minute + s.minutes, facts.language, rng
+        )
         if s.renewed:
             mech = MACHINES[unit.kind].mechanisms[s.renewed[0]]
             order["parts"] = PARTS[MACHINES[unit.kind].name, mech.failure_mode]
@@ -127,7 +174,9 @@ def work_orders(run: Run, facts: SiteFacts, rng: np.random.Generator) -> pd.Data
             opened = int(rng.integers(0, every))
             while opened < run.hours * HOUR:
                 started = opened + int(rng.integers(4 * HOUR, 3 * DAY))
-                rows.append([_planned(unit, kind, opened, started, started + int(rng.integers(20, 90)), facts.language, rng)])
+                rows.append(
+                    [_planned(unit, kind, opened, started, started + int(rng.integers(20, 90)), facts.language, rng)]
+                )
                 opened += every
     rows.sort(key=lambda versions: (versions[0]["opened_at"], versions[0]["equipment_id"], versions[0]["kind"]))
     flat = [{"work_order_id": str(facts.first_order + n), **row} for n, versions in enumerate(rows) for row in versions]
@@ -139,7 +188,10 @@ def downtime(run: Run, stops: pd.DataFrame) -> pd.DataFrame:
     names = [u.equipment_id for u in run.units]
     rows = [(names[f.unit], f.minute, f.minute + f.repair_minutes, "breakdown", False) for f in run.failures]
     rows += [(names[s.unit], s.minute, s.minute + s.minutes, "preventive_maintenance", True) for s in run.services]
-    rows += [(e, int(a), int(b), r, False) for e, a, b, r in stops[["equipment_id", "start", "end", "reason"]].itertuples(index=False)]
+    rows += [
+        (e, int(a), int(b), r, False)
+        for e, a, b, r in stops[["equipment_id", "start", "end", "reason"]].itertuples(index=False)
+    ]
     table = pd.DataFrame(rows, columns=["equipment_id", "started_at", "ended_at", "reason", "planned"])
     table = table.sort_values(["started_at", "equipment_id"], kind="stable", ignore_index=True)
     table.insert(0, "downtime_id", [str(500001 + n) for n in range(len(table))])

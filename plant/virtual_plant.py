@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plant.virtual_catalogue import MACHINES, STEPS, Mechanism, Size
+from plant.virtual_catalogue import Size
+from plant.virtual_machines import MACHINES, STEPS, Mechanism
 
 BASE_HAZARD = 2.0e-5  # per running hour and mechanism: failures that no wear announces
 WORST = 1.35  # a state is capped here: a machine in such a condition is stopped by its interlocks
@@ -97,7 +98,8 @@ def make_units(size: Size) -> list[Unit]:
     lines = max(1, min(size.units) - 1)
     return [
         Unit(f"{MACHINES[k].prefix}-{n + 1}", k, f"line-{n % lines + 1}")
-        for k, count in enumerate(size.units) for n in range(count)
+        for k, count in enumerate(size.units)
+        for n in range(count)
     ]
 
 
@@ -129,8 +131,17 @@ class _Shop:
         self.x = wear.uniform(0.0, 0.9, (n, 3))
         shape = (self.hours, n)
         self.run = Run(
-            self.units, self.hours, np.zeros((*shape, 3), np.float32), np.full(shape, -1, np.int32), np.zeros(shape, np.int8),
-            np.zeros(shape, np.int8), [], [], [], self.unit_rate, size.wear,
+            self.units,
+            self.hours,
+            np.zeros((*shape, 3), np.float32),
+            np.full(shape, -1, np.int32),
+            np.zeros(shape, np.int8),
+            np.zeros(shape, np.int8),
+            [],
+            [],
+            [],
+            self.unit_rate,
+            size.wear,
         )
         self.left = np.zeros(n, np.int64)  # hours left of the step on each machine
         self.down = np.zeros(n, np.int64)  # first hour in which it can run again
@@ -157,8 +168,7 @@ class _Shop:
             return
         run.run_to[h, where] = 60
         for i in where:
-            step = self.on[i]
-            assert step is not None
+            step = self.step_on(int(i))
             run.batch[h, i] = step.batch
             if step.start == h:
                 run.run_from[h, i] = step.start_minute
@@ -176,6 +186,13 @@ class _Shop:
             self.left[i] -= 1
             if self.left[i] == 0:
                 self.finish(h, int(i))
+
+    def step_on(self, i: int) -> StepRun:
+        """The step that machine i is working on."""
+        step = self.on[i]
+        if step is None:
+            raise LookupError(self.units[i].equipment_id)
+        return step
 
     def serve(self, h: int) -> None:
         """Preventive maintenance of machines that are due and stand idle."""
@@ -209,7 +226,11 @@ class _Shop:
     def fail(self, h: int, i: int, m: int) -> None:
         """Machine i breaks down by mechanism m; its batch waits until the repair is done."""
         first, last = self.run.run_from[h, i] > 0, self.left[i] == 1
-        minute = int(self.repair.integers(MINUTES_IN_STEP, 60 - MINUTES_IN_STEP) if first or last else self.repair.integers(1, 59))
+        minute = int(
+            self.repair.integers(MINUTES_IN_STEP, 60 - MINUTES_IN_STEP)
+            if first or last
+            else self.repair.integers(1, 59)
+        )
         mech = MACHINES[self.units[i].kind].mechanisms[m]
         minutes = int(60 * mech.repair_h * np.exp(self.repair.normal(0.0, 0.45))) + 15
         imperfect = bool(self.repair.random() < 0.12)
@@ -225,8 +246,7 @@ class _Shop:
         self.rate[i, m] = self.unit_rate[i, m] * np.exp(self.repair.normal(0.0, 0.10))
 
     def finish(self, h: int, i: int) -> None:
-        step = self.on[i]
-        assert step is not None
+        step = self.step_on(i)
         step.end = h + 1
         step.end_minute = 60 - int(self.dispatch.integers(1, MINUTES_IN_STEP))
         self.run.run_to[h, i] = step.end_minute

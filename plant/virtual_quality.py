@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from plant.virtual_batches import DAY, HOUR, PRODUCTS, Made
-from plant.virtual_catalogue import MACHINES, STEPS
+from plant.virtual_machines import MACHINES, STEPS
 from plant.virtual_plant import Run
 
 INVALIDATED, LATE = 0.008, 0.05
@@ -40,19 +40,90 @@ class Attribute:
 
 
 ATTRIBUTES: tuple[Attribute, ...] = (
-    Attribute("loss_on_drying", "%", 2, "drying", 4.0, 1.95, 0.10, 0.70, 1.0, 2.8, {"end_moisture": 0.17}),
-    Attribute("hardness", "N", 1, "compression", 12.0, 111.5, 4.0, 19.0, 90.0, 135.0, {
-        "main_force_mean": 5.0, "mcc_bulk_density": 2.5, "end_moisture": -1.6, "tablet_press.punch_wear": -13.0}),
-    Attribute("assay", "%", 1, "coating", 120.0, 99.4, 0.9, 4.0, 95.0, 105.0, {
-        "tablet_weight_mean": 1.1, "granulator.seal_wear": -2.4, "tablet_press.feeder_clogging": -1.4, "api_particle_size": 0.25}),
-    Attribute("dissolution", "%", 1, "coating", 120.0, 91.5, 1.5, 9.5, 80.0, None, {
-        "api_particle_size": -1.7, "main_force_mean": -1.1, "stearate_surface_area": -1.1, "film_viscosity": -0.8,
-        "granulator.nozzle_clogging": -5.0, "coater.nozzle_clogging": -5.0}),
-    Attribute("content_uniformity", "%", 1, "coating", 130.0, 9.1, 1.1, 5.5, None, 15.0, {
-        "api_particle_size": 0.9, "blend_time": -0.8, "mcc_bulk_density": 0.4, "blender.gearbox_wear": 2.0,
-        "tablet_press.feeder_clogging": 4.0}),
-    Attribute("impurities_total", "%", 3, "coating", 150.0, 0.232, 0.018, 0.150, None, 0.400, {
-        "api_impurity": 0.042, "end_moisture": 0.022, "product_temperature_mean": 0.016, "starch_moisture": 0.008}),
+    Attribute("loss_on_drying", "%", 2, "drying", 4.0, 1.95, 0.10, 0.65, 1.0, 2.7, {"end_moisture": 0.17}),
+    Attribute(
+        "hardness",
+        "N",
+        1,
+        "compression",
+        12.0,
+        111.0,
+        4.0,
+        18.0,
+        91.0,
+        133.0,
+        {"main_force_mean": 5.0, "mcc_bulk_density": 2.5, "end_moisture": -1.6, "tablet_press.punch_wear": -13.0},
+    ),
+    Attribute(
+        "assay",
+        "%",
+        1,
+        "coating",
+        120.0,
+        99.4,
+        0.9,
+        4.0,
+        95.0,
+        105.0,
+        {
+            "tablet_weight_mean": 1.1,
+            "granulator.seal_wear": -2.4,
+            "tablet_press.feeder_clogging": -1.4,
+            "api_particle_size": 0.25,
+        },
+    ),
+    Attribute(
+        "dissolution",
+        "%",
+        1,
+        "coating",
+        120.0,
+        90.8,
+        1.5,
+        9.5,
+        80.0,
+        None,
+        {
+            "api_particle_size": -1.7,
+            "main_force_mean": -1.1,
+            "stearate_surface_area": -1.1,
+            "film_viscosity": -0.8,
+            "granulator.nozzle_clogging": -5.0,
+            "coater.nozzle_clogging": -5.0,
+        },
+    ),
+    Attribute(
+        "content_uniformity",
+        "%",
+        1,
+        "coating",
+        130.0,
+        9.5,
+        1.1,
+        5.2,
+        None,
+        15.0,
+        {
+            "api_particle_size": 0.9,
+            "blend_time": -0.8,
+            "mcc_bulk_density": 0.4,
+            "blender.gearbox_wear": 2.0,
+            "tablet_press.feeder_clogging": 4.0,
+        },
+    ),
+    Attribute(
+        "impurities_total",
+        "%",
+        3,
+        "coating",
+        150.0,
+        0.240,
+        0.018,
+        0.145,
+        None,
+        0.400,
+        {"api_impurity": 0.042, "end_moisture": 0.022, "product_temperature_mean": 0.016, "starch_moisture": 0.008},
+    ),
 )
 
 
@@ -98,19 +169,35 @@ def make_quality(made: Made, run: Run, rng: np.random.Generator) -> Quality:
     for a in ATTRIBUTES:
         step = STEPS.index(a.sampled)
         done = np.flatnonzero(~np.isnan(made.end[:, step]))
-        mean = a.base + shift * a.noise + sum((c * made.drivers[d] for d, c in a.effects.items()), np.zeros(len(made.ids)))
+        mean = (
+            a.base + shift * a.noise + sum((c * made.drivers[d] for d, c in a.effects.items()), np.zeros(len(made.ids)))
+        )
         mean = np.maximum(mean, 0.0)
-        truth.append(pd.DataFrame({
-            "batch_id": [made.ids[b] for b in done], "attribute": a.name, "true_mean": mean[done], "noise_sd": a.noise,
-            "p_out_of_spec": risk(a, mean[done]),
-        }))
+        truth.append(
+            pd.DataFrame(
+                {
+                    "batch_id": [made.ids[b] for b in done],
+                    "attribute": a.name,
+                    "true_mean": mean[done],
+                    "noise_sd": a.noise,
+                    "p_out_of_spec": risk(a, mean[done]),
+                }
+            )
+        )
         for b in done:
             value = round(max(float(mean[b] + a.noise * rng.normal()), 0.0), a.decimals)
             sampled = float(made.end[b, step]) + int(rng.integers(5, 90))
             delay = a.median_h * HOUR * math.exp(0.45 * float(rng.normal())) * (3.0 if rng.random() < LATE else 1.0)
             row = {
-                "batch_id": made.ids[b], "attribute": a.name, "value": value, "unit": a.unit, "lower_spec": a.lower,
-                "upper_spec": a.upper, "sampled_at": sampled, "approved_at": sampled + int(delay), "status": _status(a, value),
+                "batch_id": made.ids[b],
+                "attribute": a.name,
+                "value": value,
+                "unit": a.unit,
+                "lower_spec": a.lower,
+                "upper_spec": a.upper,
+                "sampled_at": sampled,
+                "approved_at": sampled + int(delay),
+                "status": _status(a, value),
             }
             if rng.random() < INVALIDATED:  # a laboratory error, found and repeated on a new sample
                 wrong = round(max(value * float(rng.choice([0.7, 0.85, 1.2])), 0.0), a.decimals)
@@ -123,19 +210,38 @@ def make_quality(made: Made, run: Run, rng: np.random.Generator) -> Quality:
                 out_of_spec.append((int(b), float(row["approved_at"]), a.sampled))  # type: ignore[arg-type]
     batch_results = pd.DataFrame(rows)
     lots = made.lot_results.assign(status="in_spec")
-    results = pd.concat([batch_results, lots], ignore_index=True).sort_values(["sampled_at", "attribute"], kind="stable", ignore_index=True)
+    results = pd.concat([batch_results, lots], ignore_index=True).sort_values(
+        ["sampled_at", "attribute"], kind="stable", ignore_index=True
+    )
     results.insert(0, "result_id", [f"R{700001 + i}" for i in range(len(results))])
     deviations = _deviations(made, run, out_of_spec, rng)
     rejected = {b for b, _, _ in out_of_spec}
-    return Quality(results, deviations, _dispositions(made, last_approved, deviations, rejected, rng), pd.concat(truth, ignore_index=True))
+    return Quality(
+        results,
+        deviations,
+        _dispositions(made, last_approved, deviations, rejected, rng),
+        pd.concat(truth, ignore_index=True),
+    )
 
 
-def _deviations(made: Made, run: Run, out_of_spec: list[tuple[int, float, str]], rng: np.random.Generator) -> pd.DataFrame:
+def _deviations(
+    made: Made, run: Run, out_of_spec: list[tuple[int, float, str]], rng: np.random.Generator
+) -> pd.DataFrame:
     rows: list[tuple[object, ...]] = []
     for b, at, step in out_of_spec:
         opened = at + int(rng.integers(30, DAY))
         severity = "critical" if rng.random() < 0.15 else "major"
-        rows.append((made.ids[b], "", step, severity, "laboratory_result", opened, opened + int(rng.integers(8 * DAY, 35 * DAY))))
+        rows.append(
+            (
+                made.ids[b],
+                "",
+                step,
+                severity,
+                "laboratory_result",
+                opened,
+                opened + int(rng.integers(8 * DAY, 35 * DAY)),
+            )
+        )
     for f in run.failures:
         if f.batch >= 0 and rng.random() < 0.35:
             unit = run.units[f.unit]
@@ -144,10 +250,20 @@ def _deviations(made: Made, run: Run, out_of_spec: list[tuple[int, float, str]],
             step = MACHINES[unit.kind].step
             closed = opened + int(rng.integers(3 * DAY, 25 * DAY))
             rows.append((made.ids[f.batch], unit.equipment_id, step, severity, "equipment", opened, closed))
-    for b in np.flatnonzero(rng.random(len(made.ids)) < 0.05):
+    for b in np.flatnonzero(rng.random(len(made.ids)) < 0.05).tolist():
         if not np.isnan(made.end[b, 5]):
             opened = made.end[b, 5] + int(rng.integers(HOUR, 2 * DAY))
-            rows.append((made.ids[b], "", "packaging", "minor", "documentation", opened, opened + int(rng.integers(2 * DAY, 14 * DAY))))
+            rows.append(
+                (
+                    made.ids[b],
+                    "",
+                    "packaging",
+                    "minor",
+                    "documentation",
+                    opened,
+                    opened + int(rng.integers(2 * DAY, 14 * DAY)),
+                )
+            )
     columns = ["batch_id", "equipment_id", "step", "severity", "category", "opened_at", "closed_at"]
     table = pd.DataFrame(rows, columns=columns).sort_values(["opened_at", "batch_id"], kind="stable", ignore_index=True)
     table.insert(0, "deviation_id", [f"D{30001 + i}" for i in range(len(table))])

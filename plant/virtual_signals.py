@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from plant.virtual_catalogue import MACHINES, ROOM_SIGNALS, START, Signal, Size
+from plant.virtual_catalogue import START, Size
+from plant.virtual_machines import MACHINES, ROOM_SIGNALS, Signal
 from plant.virtual_plant import Run
 
 ALARM_BASE, ALARM_WORN = 0.004, 0.10  # alarms per running hour of a mechanism, new and at state 1
@@ -23,8 +24,12 @@ def trace(state: np.ndarray) -> np.ndarray:
 
 def times(seconds: np.ndarray) -> pd.Series:
     """Seconds since START as UTC time stamps (datetime64[us, UTC])."""
-    stamps = np.datetime64(START.tz_localize(None), "us") + seconds.astype("timedelta64[s]")
-    return pd.Series(pd.DatetimeIndex(stamps).tz_localize("UTC").as_unit("us"))
+    return pd.Series(pd.DatetimeIndex(_plain_times(seconds)).tz_localize("UTC"))
+
+
+def _plain_times(seconds: np.ndarray) -> np.ndarray:
+    """Seconds since START as datetime64[us], UTC understood (arrays of aware time stamps are slow)."""
+    return np.asarray(np.datetime64(START.tz_localize(None), "us") + seconds.astype("timedelta64[s]"))
 
 
 def _grid(run: Run, i: int, every_min: int, jitter: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +41,9 @@ def _grid(run: Run, i: int, every_min: int, jitter: np.random.Generator) -> tupl
     return minutes * 60 + jitter.integers(0, 50, len(minutes)), hour
 
 
-def _values(signal: Signal, state: np.ndarray, names: list[str], batch: np.ndarray, shift: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _values(
+    signal: Signal, state: np.ndarray, names: list[str], batch: np.ndarray, shift: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Values of one signal of one machine, (n,); state (n, 3), batch (n,), shift per batch (from 0)."""
     drift, spread = np.zeros(len(batch)), np.ones(len(batch))
     for m, name in enumerate(names):
@@ -45,15 +52,17 @@ def _values(signal: Signal, state: np.ndarray, names: list[str], batch: np.ndarr
             g = trace(state[:, m])
             drift += d * g
             spread += s * g
-    unit = rng.normal(0.0, 1.2 * signal.noise)
+    unit = rng.normal(0.0, 0.5 * signal.noise)
     setup = rng.normal(0.0, signal.setup, len(shift))
     noise = rng.normal(0.0, signal.noise, len(batch)) * spread
     value = signal.level + unit + setup[batch] + shift[batch] + drift + noise
     return np.round(np.maximum(value, 0.0), signal.decimals)
 
 
-def machine_readings(run: Run, size: Size, product: np.ndarray, outages: list[tuple[int, int]], rng: np.random.Generator) -> list[pd.DataFrame]:
-    """One frame per machine and signal: equipment_id, signal, ts, value, quality.
+def machine_readings(
+    run: Run, size: Size, product: np.ndarray, outages: list[tuple[int, int]], rng: np.random.Generator
+) -> list[pd.DataFrame]:
+    """One frame per machine and signal: equipment_id, signal, ts (UTC, without saying so), value, quality.
 
     product: index of the product of each batch, shape (batches,); loads differ a little between products.
     outages: seconds [from, to) in which the historian stored nothing.
@@ -67,7 +76,7 @@ def machine_readings(run: Run, size: Size, product: np.ndarray, outages: list[tu
             keep &= (seconds < begin) | (seconds >= end)
         seconds, hour = seconds[keep], hour[keep]
         quality = _quality(seconds, rng)
-        stamps, state, batch = times(seconds), run.state[hour, i].astype(np.float64), run.batch[hour, i]
+        stamps, state, batch = _plain_times(seconds), run.state[hour, i].astype(np.float64), run.batch[hour, i]
         names = [m.state for m in kind.mechanisms]
         for j, signal in enumerate(kind.signals):
             shift = (product % 3 - 1) * (0.5 + 0.2 * j) * signal.setup
@@ -96,13 +105,16 @@ def _stuck(value: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return value
 
 
-def _frame(equipment: str, signal: str, ts: pd.Series, value: np.ndarray, quality: np.ndarray) -> pd.DataFrame:
-    return pd.DataFrame({
-        "equipment_id": pd.Categorical.from_codes(np.zeros(len(value), np.int8), [equipment]),
-        "signal": pd.Categorical.from_codes(np.zeros(len(value), np.int8), [signal]),
-        "ts": ts.to_numpy(), "value": value,
-        "quality": pd.Categorical.from_codes(quality, ["good", "uncertain", "bad"]),
-    })
+def _frame(equipment: str, signal: str, ts: np.ndarray, value: np.ndarray, quality: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "equipment_id": pd.Categorical.from_codes(np.zeros(len(value), np.int8), [equipment]),
+            "signal": pd.Categorical.from_codes(np.zeros(len(value), np.int8), [signal]),
+            "ts": ts,
+            "value": value,
+            "quality": pd.Categorical.from_codes(quality, ["good", "uncertain", "bad"]),
+        }
+    )
 
 
 def room_humidity(hours: int, rooms: int, mean: float, rng: np.random.Generator) -> np.ndarray:
@@ -121,12 +133,24 @@ def room_readings(humidity: np.ndarray, rng: np.random.Generator) -> list[pd.Dat
     for r in range(rooms):
         seconds = np.arange(hours) * 3600 + int(rng.integers(5, 55))
         day = np.sin(2 * np.pi * np.arange(hours) / 24.0)
-        levels = {"room_temperature": 21.0 + 0.4 * day, "relative_humidity": humidity[:, r], "differential_pressure": 15.0 + 0 * day}
+        levels = {
+            "room_temperature": 21.0 + 0.4 * day,
+            "relative_humidity": humidity[:, r],
+            "differential_pressure": 15.0 + 0 * day,
+        }
         for signal in ROOM_SIGNALS:
             noise = signal.noise * rng.normal(0.0, 1.0 if signal.name != "relative_humidity" else 0.4, hours)
             value = np.round(np.maximum(levels[signal.name] + noise, 0.0), signal.decimals)
-            there = rng.random(hours) >= 0.002
-            out.append(_frame(f"room-{r + 1}", signal.name, times(seconds[there]), value[there], np.zeros(there.sum(), np.int8)))
+            there = np.flatnonzero(rng.random(hours) >= 0.002)
+            out.append(
+                _frame(
+                    f"room-{r + 1}",
+                    signal.name,
+                    _plain_times(seconds[there]),
+                    value[there],
+                    np.zeros(len(there), np.int8),
+                )
+            )
     return out
 
 
@@ -137,13 +161,18 @@ def join_readings(frames: list[pd.DataFrame]) -> pd.DataFrame:
     lengths = [len(f) for f in frames]
     eq = np.repeat([equipment.index(f["equipment_id"].cat.categories[0]) for f in frames], lengths).astype(np.int16)
     sg = np.repeat([signals.index(f["signal"].cat.categories[0]) for f in frames], lengths).astype(np.int16)
-    ts = np.concatenate([f["ts"].dt.tz_localize(None).to_numpy() if f["ts"].dt.tz is not None else f["ts"].to_numpy() for f in frames])
-    return pd.DataFrame({
-        "equipment_id": pd.Categorical.from_codes(eq, equipment), "signal": pd.Categorical.from_codes(sg, signals),
-        "ts": pd.Series(pd.DatetimeIndex(ts).tz_localize("UTC").as_unit("us")),
-        "value": np.concatenate([f["value"].to_numpy() for f in frames]),
-        "quality": pd.Categorical.from_codes(np.concatenate([f["quality"].cat.codes.to_numpy() for f in frames]), ["good", "uncertain", "bad"]),
-    })
+    ts = np.concatenate([f["ts"].to_numpy() for f in frames])
+    return pd.DataFrame(
+        {
+            "equipment_id": pd.Categorical.from_codes(eq, equipment),
+            "signal": pd.Categorical.from_codes(sg, signals),
+            "ts": pd.Series(pd.DatetimeIndex(ts).tz_localize("UTC")),
+            "value": np.concatenate([f["value"].to_numpy() for f in frames]),
+            "quality": pd.Categorical.from_codes(
+                np.concatenate([f["quality"].cat.codes.to_numpy() for f in frames]), ["good", "uncertain", "bad"]
+            ),
+        }
+    )
 
 
 def alarm_code(kind: int, m: int) -> str:
@@ -167,10 +196,17 @@ def events(run: Run, rng: np.random.Generator) -> pd.DataFrame:
             hour = np.repeat(np.arange(run.hours), count)
             minute = run.run_from[hour, i] + rng.random(len(hour)) * (run.run_to[hour, i] - run.run_from[hour, i])
             value = np.round(1.0 + 4.0 * trace(run.state[hour, i, m]) + rng.exponential(0.6, len(hour)), 1)
-            parts.append(pd.DataFrame({
-                "seconds": (hour * 3600 + minute * 60).astype(np.int64), "equipment_id": unit.equipment_id, "kind": "alarm",
-                "code": alarm_code(unit.kind, m), "value": value,
-            }))
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "seconds": (hour * 3600 + minute * 60).astype(np.int64),
+                        "equipment_id": unit.equipment_id,
+                        "kind": "alarm",
+                        "code": alarm_code(unit.kind, m),
+                        "value": value,
+                    }
+                )
+            )
     records: list[tuple[int, str, str, str]] = []
     for f in run.failures:
         unit = run.units[f.unit]

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from plant.virtual_catalogue import MACHINES, START, Mechanism
+from plant.virtual_catalogue import START
+from plant.virtual_machines import MACHINES, Mechanism
 from plant.virtual_plant import WORST, Run, hazard
 from plant.virtual_signals import times
 
@@ -25,11 +26,16 @@ def risk_table(mechanism: Mechanism, use: float, wear: float) -> np.ndarray:
     """
     width = _GRID[1] - _GRID[0]
     rng = np.random.Generator(np.random.PCG64(0))
-    draws = rng.gamma(wear * use * _STEP_H / (mechanism.spread**2 * mechanism.life_h), mechanism.spread**2, 40_000) / width
+    draws = (
+        rng.gamma(wear * use * _STEP_H / (mechanism.spread**2 * mechanism.life_h), mechanism.spread**2, 40_000) / width
+    )
     low = np.floor(draws).astype(int)
     cells = np.minimum(low, len(_GRID) - 1)
-    weight = np.bincount(cells, 1.0 - (draws - low), len(_GRID) + 1) + np.bincount(np.minimum(cells + 1, len(_GRID)), draws - low, len(_GRID) + 1)
-    weight = weight[: weight.nonzero()[0].max() + 1] / len(draws)
+    size = len(_GRID) + 1
+    mass = np.bincount(cells, 1.0 - (draws - low), size) + np.bincount(
+        np.minimum(cells + 1, size - 1), draws - low, size
+    )
+    weight = np.asarray(mass[: int(mass.nonzero()[0].max()) + 1] / len(draws), dtype=np.float64)
     # Half of the danger of a step comes at the old state, half at the new one.
     half = np.exp(-use * hazard(mechanism, _GRID) * _STEP_H / 2)
     beyond = np.full(len(weight), half[-1])
@@ -55,11 +61,18 @@ def states_truth(run: Run, every_h: int) -> pd.DataFrame:
             table = risk_table(mech, use, run.wear)
             for i in members:
                 state = run.state[hours, i, m].astype(np.float64)
-                part = pd.DataFrame({
-                    "ts": stamps, "equipment_id": pd.Categorical([run.units[i].equipment_id] * len(hours)), "equipment_class": kind.name,
-                    "mechanism": mech.state, "failure_mode": mech.failure_mode, "running": run.running[hours, i],
-                    "state": state.astype(np.float32), "hazard_per_running_hour": hazard(mech, state).astype(np.float32),
-                })
+                part = pd.DataFrame(
+                    {
+                        "ts": stamps,
+                        "equipment_id": pd.Categorical([run.units[i].equipment_id] * len(hours)),
+                        "equipment_class": kind.name,
+                        "mechanism": mech.state,
+                        "failure_mode": mech.failure_mode,
+                        "running": run.running[hours, i],
+                        "state": state.astype(np.float32),
+                        "hazard_per_running_hour": hazard(mech, state).astype(np.float32),
+                    }
+                )
                 for j, horizon in enumerate(HORIZONS_H):
                     part[f"p_fail_{horizon}h"] = np.interp(state, _GRID, table[:, j]).astype(np.float32)
                 parts.append(part.astype(dict.fromkeys(("equipment_class", "mechanism", "failure_mode"), "category")))
@@ -76,14 +89,34 @@ def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def failures_truth(run: Run) -> pd.DataFrame:
-    """Every true failure: equipment_id, equipment_class, mechanism, failure_mode, failed_at, repaired_at, state, imperfect."""
+    """Every true failure: equipment, class, mechanism, mode, failed_at, repaired_at, state, imperfect_repair."""
     end = START + pd.Timedelta(hours=run.hours)
     rows = []
     for f in run.failures:
         kind = MACHINES[run.units[f.unit].kind]
         mech = kind.mechanisms[f.mechanism]
-        rows.append((run.units[f.unit].equipment_id, kind.name, mech.state, mech.failure_mode, f.minute, f.minute + f.repair_minutes, f.state, f.imperfect))
-    columns = ["equipment_id", "equipment_class", "mechanism", "failure_mode", "failed_at", "repaired_at", "state", "imperfect_repair"]
+        rows.append(
+            (
+                run.units[f.unit].equipment_id,
+                kind.name,
+                mech.state,
+                mech.failure_mode,
+                f.minute,
+                f.minute + f.repair_minutes,
+                f.state,
+                f.imperfect,
+            )
+        )
+    columns = [
+        "equipment_id",
+        "equipment_class",
+        "mechanism",
+        "failure_mode",
+        "failed_at",
+        "repaired_at",
+        "state",
+        "imperfect_repair",
+    ]
     out = pd.DataFrame(rows, columns=columns)
     for name in ("failed_at", "repaired_at"):
         out[name] = times(out[name].to_numpy() * 60)

@@ -14,7 +14,7 @@ def find_model(home: Path, model: str, site: str | None) -> tuple[str, str]:
     """(site, model) of `model` or `site/model`. Raises UnknownId when it was never trained, or at several sites."""
     if "/" in model:
         site, model = model.split("/", 1)
-    with database.connect(home).connect() as connection:
+    with database.reading(database.connect(home)) as connection:
         trained = sorted({(v.site, v.model) for v in versions.list_versions(connection)})
     found = [t for t in trained if t[1] == model and site in (None, t[0])]
     if len(found) == 1:

@@ -80,7 +80,7 @@ def log_version(
             mlflow.set_tags(tags)
             logged = mlflow.pyfunc.log_model(
                 name="model",
-                python_model=str(root / "models" / "pyfunc.py"),
+                python_model=str(Path(__file__).with_name("pyfunc_model.py")),
                 artifacts={"bundle": str(bundle)},
                 code_paths=code,
                 signature=infer_signature(example),

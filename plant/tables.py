@@ -62,7 +62,7 @@ class Table:
             if c.name == name:
                 return c
         if self.open_values:
-            return Column(name, "float", "value recorded with the row")
+            return Column(name, "float", "value recorded in the step, known when it has ended", known_by="ended_at")
         raise KeyError(name)
 
     def known_column(self, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -116,7 +117,7 @@ def _gate_rows(snapshot: SnapshotLike, gate: str, covered: set[str], batches: pd
 def _folds(times: pd.Series, spec: QualitySpec) -> list[Fold]:
     """Folds with equal numbers of batches, in the order of the first gate."""
     ordered = pd.DatetimeIndex(times.sort_values())
-    first = int(round(len(ordered) * (1 - spec.split.test_share)))
+    first = round(len(ordered) * (1 - spec.split.test_share))
     if spec.split.test_from is not None:
         first = int(ordered.searchsorted(spec.split.test_from))
     if not 0 < first < len(ordered):
@@ -127,13 +128,13 @@ def _folds(times: pd.Series, spec: QualitySpec) -> list[Fold]:
         )
     cuts = np.linspace(first, len(ordered), spec.split.folds + 1).round().astype(int)
     edges = [*(ordered[c] for c in cuts[:-1]), ordered[-1] + pd.Timedelta(days=3650)]
-    return [Fold(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [Fold(a, b) for a, b in itertools.pairwise(edges)]
 
 
 def base_columns(matrix: Matrix, attribute: str) -> tuple[int, ...]:
     """Columns that hold a naive forecast of the attribute, the narrowest group first: lots, product, all batches."""
     names = [f.name for f in matrix.features]
-    lots = sorted(n for n in names if n.startswith(f"lag.{attribute}.lot:") and n.endswith(".mean"))
+    lots = sorted(n for n in names if n.startswith(f"lag.{attribute}.lot.") and n.endswith(".mean"))
     wanted = [*lots, f"lag.{attribute}.product.mean", f"lag.{attribute}.overall.mean"]
     return tuple(names.index(n) for n in wanted if n in names)
 
@@ -152,7 +153,7 @@ def _fit(
         spec.lightgbm.rounds or 400,
         spec.seed,
         base_columns=base_columns(matrix, attribute),
-        num_threads=None,
+        num_threads=1,  # a thousand rows: a second thread costs more than it brings
     ).fit(matrix.values[train], value[train], t[train], approved[train])
     point = model.predict(matrix.values[test])
     later = History(value[test] - point, t[test], approved[test])

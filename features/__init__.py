@@ -1,0 +1,14 @@
+"""Point-in-time features: what was known about an equipment or a batch strictly before a cut-off, and its labels."""
+
+from __future__ import annotations
+
+from features.asof import Snapshot, as_of
+from features.assemble import FeaturePlan, Matrix, batch_matrix, equipment_matrix, plan
+from features.catalogue import Feature
+from features.labels import cutoff_grid, failure_labels, gate_times, quality_targets
+from features.spec import FeatureSpec, LabelSpec
+
+__all__ = [
+    "Feature", "FeaturePlan", "FeatureSpec", "LabelSpec", "Matrix", "Snapshot", "as_of", "batch_matrix", "cutoff_grid",
+    "equipment_matrix", "failure_labels", "gate_times", "plan", "quality_targets",
+]

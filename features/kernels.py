@@ -1,0 +1,192 @@
+"""The compiled loops. They know nothing of plants: sorted arrays in, numbers out; times are int64 microseconds.
+
+All of them stand in this one file because numba's cache notices a change of the file that defines a kernel, and not one
+of a file that it calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+DAY_US = 86_400_000_000.0
+HOUR_US = 3_600_000_000.0
+
+# columns of what `interval_statistics` writes
+STATISTICS = ("count", "mean", "std", "min", "max", "first", "last", "slope", "out_of_limits", "gap", "share_good")
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` compiled on first use; kept on disk where numba finds a folder of ours that it may write."""
+    made: Callable[..., Any]
+    try:
+        made = numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # a read-only installation: compile in each process
+        made = numba.njit(nogil=True)(function)
+    return made
+
+
+@compiled
+def lower_bound(a, low, high, x):  # type: ignore[no-untyped-def]
+    """First position in the sorted a[low:high] whose value is at least `x`; `high` if there is none."""
+    while low < high:
+        middle = (low + high) >> 1
+        if a[middle] < x:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@compiled
+def latest(offsets, order, start, until, owner, base, t, asks, width, most, forward, out):  # type: ignore[no-untyped-def]
+    """Positions of the `most` last (or, `forward`, first) rows of a group that are visible at t.
+
+    Group g holds the rows offsets[g]:offsets[g + 1], sorted by `order`, and order <= start; a row is visible where
+    start < t <= until. Query i asks for the groups base[i] * width + (0 .. width - 1), none where base[i] < 0, and does
+    not see rows whose `owner` is asks[i]. out (len(base), width, most) is -1 where there are fewer.
+    """
+    owned = owner.size > 0
+    for i in range(base.size):
+        for k in range(width):
+            for m in range(most):
+                out[i, k, m] = -1
+            if base[i] < 0:
+                continue
+            g = base[i] * width + k
+            low, high = offsets[g], lower_bound(order, offsets[g], offsets[g + 1], t[i])
+            found = 0
+            for s in range(high - low):
+                j = low + s if forward else high - 1 - s
+                if start[j] < t[i] and t[i] <= until[j] and not (owned and owner[j] == asks[i]):
+                    out[i, k, found] = j
+                    found += 1
+                    if found == most:
+                        break
+
+
+@compiled
+def count_active(offsets, starts, ends, base, t, width, out):  # type: ignore[no-untyped-def]
+    """How many intervals (start, end] of a group hold t: its starts before t less its ends before t, both sorted."""
+    for i in range(base.size):
+        for k in range(width):
+            if base[i] < 0:
+                out[i, k] = 0
+                continue
+            g = base[i] * width + k
+            low, high = offsets[g], offsets[g + 1]
+            out[i, k] = lower_bound(starts, low, high, t[i]) - lower_bound(ends, low, high, t[i])
+
+
+@compiled
+def ramp_sum(offsets, breaks, constant, rate, base, t, out):  # type: ignore[no-untyped-def]
+    """Sum of straight pieces at t: constant + rate * t, cumulated over the group's breaks strictly before t."""
+    for i in range(base.size):
+        out[i] = 0
+        if base[i] >= 0:
+            low, high = offsets[base[i]], offsets[base[i] + 1]
+            j = lower_bound(breaks, low, high, t[i]) - 1
+            if j >= low:
+                out[i] = constant[j] + rate[j] * t[i]
+
+
+@compiled
+def unite(group, start, end):  # type: ignore[no-untyped-def]
+    """Merge overlapping intervals (start, end] of the same group; sorted by group and start. Returns what is kept."""
+    keep = np.zeros(group.size, dtype=np.bool_)
+    end = end.copy()
+    last = -1
+    for i in range(group.size):
+        if last >= 0 and group[i] == group[last] and start[i] <= end[last]:
+            end[last] = max(end[last], end[i])
+        else:
+            keep[i] = True
+            last = i
+    return keep, end
+
+
+@compiled
+def repeat_pairs(group, opened, start, until, reach, row, first, last):  # type: ignore[no-untyped-def]
+    """When it shows that row i came within `reach` after another row of its group: (row, start, end), unmerged.
+
+    Rows are sorted by group and `opened`; a pair shows while both rows do. Returns how many there are, and writes them
+    where the three arrays have room.
+    """
+    n = 0
+    for i in range(group.size):
+        j = i - 1
+        while j >= 0 and group[j] == group[i] and opened[i] - opened[j] <= reach:
+            a, b = max(start[i], start[j]), min(until[i], until[j])
+            if opened[j] < opened[i] and a < b:
+                if n < row.size:
+                    row[n], first[n], last[n] = i, a, b
+                n += 1
+            j -= 1
+    return n
+
+
+@compiled
+def interval_statistics(ts, value, quality, since, until, low, high, end, at, begin, limit_low, limit_high, out):  # type: ignore[no-untyped-def]
+    """Statistics of one series over nested intervals [begin, end), as known strictly before `at`.
+
+    ts, value, quality: readings sorted by series and ts; quality 0 cannot be used, 1 can, 2 is good. since, until: ends
+    of visibility where readings came late or were corrected, else of length 0 (a reading is known after its ts).
+    Query i looks at the series low[i]:high[i] (low < 0: there is none) with end[i] <= at[i] and begin[i, :], the
+    shortest interval first. Each reading is met once, from the newest to the oldest, and what was gathered is written
+    down whenever the walk passes a `begin`. out (n, intervals, len(STATISTICS)); slope a day, gap in hours.
+
+    Means and moments by Welford's update of the distance to the newest value: exact to rounding, also where values are
+    large against their spread.
+    """
+    versions = since.size > 0
+    for i in range(end.size):
+        if low[i] < 0:
+            out[i, :, :] = np.nan
+            continue
+        j = lower_bound(ts, low[i], high[i], end[i]) - 1
+        seen, good, n, outside = 0, 0, 0, 0
+        mean, squares, day, day_squares, products = 0.0, 0.0, 0.0, 0.0, 0.0
+        least, most, first, last = np.inf, -np.inf, np.nan, np.nan
+        gap, previous = 0, end[i]
+        for k in range(begin.shape[1]):
+            while j >= low[i] and ts[j] >= begin[i, k]:
+                if not versions or (since[j] < at[i] and at[i] <= until[j]):
+                    seen += 1
+                    if quality[j] == 2:
+                        good += 1
+                    if quality[j] > 0:
+                        x = value[j]
+                        d = (ts[j] - end[i]) / DAY_US
+                        n += 1
+                        if n == 1:
+                            last = x
+                        share, y = 1.0 / n, x - last
+                        dx, dd = y - mean, d - day
+                        mean += dx * share
+                        day += dd * share
+                        squares += dx * (y - mean)
+                        day_squares += dd * (d - day)
+                        products += dd * (y - mean)
+                        least, most = min(least, x), max(most, x)
+                        first = x
+                        if x < limit_low[i] or x > limit_high[i]:
+                            outside += 1
+                        gap = max(gap, previous - ts[j])
+                        previous = ts[j]
+                j -= 1
+            row = out[i, k]
+            row[:] = np.nan
+            row[0] = n
+            row[9] = max(gap, previous - begin[i, k]) / HOUR_US
+            if seen > 0:
+                row[10] = good / seen
+            if n > 0:
+                row[1], row[3], row[4], row[5], row[6] = last + mean, least, most, first, last
+                row[8] = outside / n
+                if n > 1:
+                    row[2] = np.sqrt(squares / (n - 1))
+                    if day_squares > 0.0:
+                        row[7] = products / day_squares

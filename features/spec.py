@@ -1,0 +1,200 @@
+"""What a model's YAML asks of the features, and the words that a plan fixes from the data.
+
+`FeatureSpec` is the `features:` block of a model YAML and `LabelSpec` its `label:` block; both forbid keys that they do
+not know. `Vocabulary` holds the words (signals, codes, steps, lots' attributes) that were seen before the end of the
+training period, so that a matrix made next year has the columns of today.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+_WINDOW = re.compile(r"^(\d+)(min|h|d)$")
+_UNIT_US = {"min": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+
+HOUR_US = 3_600_000_000
+DAY_US = 86_400_000_000
+
+Statistic = Literal[
+    "count", "mean", "std", "min", "max", "first", "last", "slope", "out_of_limits", "gap", "share_good"
+]
+WorkKind = Literal["corrective", "preventive", "inspection", "calibration"]
+
+
+def window_us(text: str) -> int:
+    """Length in microseconds of a look-back such as `30min`, `24h` or `7d`. Raises ValueError on anything else."""
+    match = _WINDOW.match(text)
+    if not match:
+        raise ValueError(f"'{text}' is no look-back; write a whole number and min, h or d, such as 30min, 24h or 7d")
+    return int(match[1]) * _UNIT_US[match[2]]
+
+
+def _window(text: str) -> str:
+    window_us(text)
+    return text
+
+
+def _look_back(text: str) -> str:
+    if window_us(text) <= 0:
+        raise ValueError("a look-back is longer than nothing")
+    return text
+
+
+def _ascending(windows: tuple[str, ...]) -> tuple[str, ...]:
+    lengths = [window_us(w) for w in windows]
+    if len(set(lengths)) != len(lengths):
+        raise ValueError(f"the same look-back twice in {list(windows)}")
+    return tuple(sorted(windows, key=window_us))
+
+
+def _switch(value: Any) -> Any:
+    """`true` is the block with its defaults, `false` leaves it out."""
+    if value is True:
+        return {}
+    if value is False:
+        return None
+    return value
+
+
+Windows = Annotated[
+    tuple[Annotated[str, AfterValidator(_look_back)], ...], Field(min_length=1), AfterValidator(_ascending)
+]
+Duration = Annotated[str, AfterValidator(_window)]
+
+
+class _Block(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SensorSpec(_Block):
+    """Windowed statistics of readings."""
+
+    windows: Windows = ("1h", "24h", "7d")
+    signals: Literal["all"] | tuple[str, ...] = "all"
+    statistics: tuple[Statistic, ...] = (
+        "mean", "std", "min", "max", "last", "slope", "count", "out_of_limits", "gap", "share_good"
+    )
+    change: bool = True  # mean of the shortest window against the longest, in its standard deviations
+
+
+class MaintenanceSpec(_Block):
+    """What the work orders tell."""
+
+    windows: Windows = ("30d", "90d")
+    modes: bool = True
+    most: Annotated[int, Field(ge=0)] = 40  # modes with features of their own: the most frequent ones
+
+
+class EventSpec(_Block):
+    """Alarms, errors and state changes."""
+
+    windows: Windows = ("24h", "72h", "7d")
+    most: Annotated[int, Field(ge=0)] = 40  # codes with features of their own: the most frequent ones
+
+
+class DowntimeSpec(_Block):
+    """Stops."""
+
+    windows: Windows = ("24h", "7d")
+
+
+class StepReadingSpec(_Block):
+    """Statistics of the readings of a step's equipment while the step ran."""
+
+    signals: Literal["all"] | tuple[str, ...] = "all"
+    statistics: tuple[Statistic, ...] = ("mean", "std", "min", "max")
+
+
+class LagSpec(_Block):
+    """Earlier results of the predicted attributes, known with the laboratory's real delay.
+
+    by: `overall`, `product`, `lots` (every material) or `lot:<material>`. attributes: empty takes the targets.
+    """
+
+    by: tuple[str, ...] = ("overall", "product", "lots")
+    attributes: tuple[str, ...] = ()
+    most: Annotated[int, Field(ge=1, le=100)] = 5
+
+    @model_validator(mode="after")
+    def _known_groups(self) -> LagSpec:
+        wrong = [b for b in self.by if b not in ("overall", "product", "lots") and not b.startswith("lot:")]
+        if wrong:
+            raise ValueError(f"lags by {wrong}; allowed: overall, product, lots, lot:<material>")
+        return self
+
+
+class BatchSpec(_Block):
+    """Context of a batch at a stage gate.
+
+    targets: the attributes that are predicted; a batch's own results of them are never features. Where none are named,
+    every attribute counts as predicted.
+    """
+
+    targets: tuple[str, ...] = ()
+    step_values: bool = True
+    step_readings: Annotated[StepReadingSpec | None, BeforeValidator(_switch)] = StepReadingSpec()
+    materials: bool = True
+    lots: bool = True
+    results: bool = True
+    lags: Annotated[LagSpec | None, BeforeValidator(_switch)] = LagSpec()
+    equipment_state: bool = True
+    calendar: bool = False
+
+
+class FeatureSpec(_Block):
+    """The `features:` block of a model YAML. `{}` is a good start; a block may be `true`, `false` or its settings."""
+
+    sensors: Annotated[SensorSpec | None, BeforeValidator(_switch)] = SensorSpec()
+    maintenance: Annotated[MaintenanceSpec | None, BeforeValidator(_switch)] = MaintenanceSpec()
+    events: Annotated[EventSpec | None, BeforeValidator(_switch)] = EventSpec()
+    downtime: Annotated[DowntimeSpec | None, BeforeValidator(_switch)] = DowntimeSpec()
+    static: bool = True
+    calendar: bool = False
+    batches: Annotated[BatchSpec | None, BeforeValidator(_switch)] = BatchSpec()
+
+
+class FailureSpec(_Block):
+    """Which work orders are failures."""
+
+    kinds: tuple[WorkKind, ...] = ("corrective",)
+    modes: Literal["all"] | tuple[str, ...] = "all"
+
+
+class LabelSpec(_Block):
+    """What is predicted for an equipment: the time to its next failure.
+
+    censor_at: kinds of orders that end the life without a failure (a preventive replacement).
+    exclude_downtime: cut-offs at which the equipment stood carry no exposure (0 h, censored).
+    episode_gap: orders of the same mode opened within this time of the one before are the same failure.
+    """
+
+    failure: FailureSpec = FailureSpec()
+    censor_at: tuple[WorkKind, ...] = ()
+    exclude_downtime: bool = False
+    episode_gap: Duration = "0h"
+
+
+class Vocabulary(_Block):
+    """Words known before the end of the training period; together with the spec they fix the columns."""
+
+    signals: tuple[str, ...] = ()
+    units: dict[str, str] = {}
+    kinds: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
+    event_kinds: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    stops: bool = False
+    classes: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
+    step_values: tuple[tuple[str, str], ...] = ()
+    step_signals: tuple[tuple[str, str], ...] = ()
+    materials: tuple[str, ...] = ()
+    suppliers: dict[str, tuple[str, ...]] = {}
+    lot_results: tuple[tuple[str, str], ...] = ()
+    own_results: tuple[str, ...] = ()
+    lagged: tuple[str, ...] = ()
+    orders: bool = False

@@ -1,0 +1,194 @@
+"""Make a probability mean what it says, per horizon, on rows later than the fit.
+
+Isotonic regression where there are enough failures, a logistic line (Platt) where there are few, nothing where there
+are hardly any; which one was used is recorded and can be shown. The corrected curve is made monotone over horizons by
+a running maximum; the shares of failure modes are kept. State is JSON.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import NormalDist
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+
+from plant.errors import SteadylineError
+
+Floats = NDArray[np.float64]
+Method = Literal["isotonic", "logistic", "none"]
+
+#: Fewer rows of either class allow no isotonic steps, still fewer no line.
+ISOTONIC_LEAST, LOGISTIC_LEAST = 100, 20
+_EDGE = 1e-9
+
+
+@dataclass(frozen=True)
+class HorizonCalibration:
+    """One horizon's correction and what it was learnt from; `note` says it in words."""
+
+    horizon_h: float
+    method: Method
+    rows: int
+    events: int
+    note: str
+    x: tuple[float, ...] = ()
+    y: tuple[float, ...] = ()
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def apply(self, p: Floats) -> Floats:
+        """Corrected probabilities, any shape; a rising function of `p`."""
+        if self.method == "isotonic":
+            return np.asarray(np.interp(p, self.x, self.y), dtype=np.float64)
+        if self.method == "logistic":
+            return 1.0 / (1.0 + np.exp(-(self.slope * _logit(p) + self.intercept)))
+        return p
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Corrections of all horizons of a curve, in order."""
+
+    horizons: tuple[HorizonCalibration, ...] = field(default_factory=tuple)
+
+    @classmethod
+    def fit(cls, horizons_h: Sequence[float], probability: ArrayLike, event: ArrayLike) -> Calibration:
+        """Learn from rows later than those the model was fitted on.
+
+        probability: (n, k) predicted risk of any failure by horizon; event: (n, k) 1 failed within the horizon, 0
+        did not, NaN not known (censored before the horizon): such rows are left out of that horizon only.
+        Leaving them out is unbiased where censoring does not depend on the risk (the end of the data); where
+        preventive work censors many rows, judge by the reliability curve.
+        """
+        p = np.asarray(probability, dtype=np.float64)
+        e = np.asarray(event, dtype=np.float64)
+        if p.ndim != 2 or p.shape != e.shape or p.shape[1] != len(horizons_h):
+            raise SteadylineError("bad_calibration", f"Found {p.shape} probabilities and {e.shape} events.",
+                                  f"(rows, {len(horizons_h)}) of both")
+        return cls(tuple(_fit_one(float(h), p[:, k], e[:, k]) for k, h in enumerate(horizons_h)))
+
+    def apply_total(self, probability: ArrayLike) -> Floats:
+        """(n, k) -> (n, k): corrected risk of any failure, never falling along the horizons."""
+        p = np.asarray(probability, dtype=np.float64)
+        if p.ndim != 2 or p.shape[1] != len(self.horizons):
+            raise SteadylineError("bad_calibration", f"The risks have shape {p.shape}.",
+                                  f"(rows, {len(self.horizons)}), the calibrated horizons")
+        out = np.column_stack([c.apply(p[:, k]) for k, c in enumerate(self.horizons)])
+        return np.clip(np.maximum.accumulate(out, axis=1), 0.0, 1.0)
+
+    def apply(self, risk: ArrayLike) -> Floats:
+        """(n, m, k) -> (n, m, k): the modes of each row scaled so that they sum to the corrected risk of any failure.
+
+        Each mode is made monotone over horizons too: what a mode gains from one horizon to the next is its share of
+        what the sum gains, so that both properties hold at once.
+        """
+        r = np.asarray(risk, dtype=np.float64)
+        total = self.apply_total(r.sum(axis=1))
+        out = np.zeros_like(r)
+        before_raw, before = np.zeros(r.shape[:2]), np.zeros(r.shape[:2])
+        level = np.zeros(len(r))
+        for k in range(r.shape[2]):
+            gain = np.maximum(r[:, :, k] - before_raw, 0.0)
+            weights = np.where(gain.sum(axis=1, keepdims=True) > 1e-15, gain, r[:, :, k] + 1e-300)
+            share = weights / weights.sum(axis=1, keepdims=True)
+            before = before + share * (total[:, k] - level)[:, None]
+            before_raw, level = r[:, :, k], total[:, k]
+            out[:, :, k] = before
+        return out
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {"horizons": [{**c.__dict__, "x": list(c.x), "y": list(c.y)} for c in self.horizons]}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Calibration:
+        """From the JSON form."""
+        return cls(tuple(
+            HorizonCalibration(**{**c, "x": tuple(c["x"]), "y": tuple(c["y"])}) for c in data["horizons"]
+        ))
+
+
+def _fit_one(horizon: float, p: Floats, e: Floats) -> HorizonCalibration:
+    known = np.isfinite(e) & np.isfinite(p)
+    p, e = p[known], e[known]
+    rows, events = len(e), int(e.sum())
+    fewer = min(events, rows - events)
+    if fewer < LOGISTIC_LEAST:
+        return HorizonCalibration(horizon, "none", rows, events,
+                                  f"not corrected: {events} failures in {rows} rows are too few to correct by")
+    if fewer < ISOTONIC_LEAST:
+        model = LogisticRegression(C=1e6).fit(_logit(p)[:, None], e)
+        slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
+        if slope <= 0:  # a falling line would turn the ranking round; keep the level only
+            slope, intercept = 1.0, _level(p, e)
+        return HorizonCalibration(horizon, "logistic", rows, events,
+                                  f"logistic line: {events} failures in {rows} rows are few", (), (), slope, intercept)
+    steps = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(p, e)
+    x, y = np.asarray(steps.X_thresholds_, dtype=np.float64), np.asarray(steps.y_thresholds_, dtype=np.float64)
+    return HorizonCalibration(horizon, "isotonic", rows, events, f"isotonic: {events} failures in {rows} rows",
+                              tuple(x.tolist()), tuple(y.tolist()))
+
+
+def _level(p: Floats, e: Floats) -> float:
+    """Shift on the logit scale that makes the mean probability the observed rate (bisection)."""
+    low, high, z = -20.0, 20.0, _logit(p)
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if np.mean(1 / (1 + np.exp(-(z + middle)))) < e.mean() else (low, middle)
+    return (low + high) / 2
+
+
+def _logit(p: Floats) -> Floats:
+    q = np.clip(p, _EDGE, 1 - _EDGE)
+    return np.asarray(np.log(q / (1 - q)))
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """One bin of a reliability curve: mean prediction against the observed rate with its Wilson interval."""
+
+    predicted: float
+    observed: float
+    low: float
+    high: float
+    rows: int
+    events: int
+
+
+def equal_mass_bins(p: Floats, bins: int) -> NDArray[np.int64]:
+    """Bin of each row: at most `bins` bins of about the same number of rows; equal probabilities stay together."""
+    edges = np.unique(np.quantile(p, np.linspace(0, 1, bins + 1)[1:-1], method="higher")) if len(p) else np.empty(0)
+    return np.searchsorted(edges, p, side="left").astype(np.int64)
+
+
+def reliability(probability: ArrayLike, event: ArrayLike, bins: int = 10, confidence: float = 0.9
+                ) -> list[ReliabilityBin]:
+    """Reliability curve over equal-mass bins; rows whose event is NaN are left out. Empty input gives []."""
+    p, e = np.asarray(probability, dtype=np.float64), np.asarray(event, dtype=np.float64)
+    known = np.isfinite(e) & np.isfinite(p)
+    p, e = p[known], e[known]
+    which = equal_mass_bins(p, bins)
+    out = []
+    for b in np.unique(which):
+        inside = which == b
+        n, events = int(inside.sum()), int(e[inside].sum())
+        low, high = wilson(events, n, confidence)
+        out.append(ReliabilityBin(float(p[inside].mean()), events / n, low, high, n, events))
+    return out
+
+
+def wilson(events: int, n: int, confidence: float = 0.9) -> tuple[float, float]:
+    """Wilson's score interval of a share (JASA 22, 1927); (0, 1) for no rows."""
+    if n == 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    rate, scale = events / n, 1 + z * z / n
+    middle = (rate + z * z / (2 * n)) / scale
+    half = z / scale * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)

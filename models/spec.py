@@ -1,0 +1,271 @@
+"""One model of a site, as its YAML says: what is predicted, for whom, from what, judged how.
+
+Two tasks: `failure` (equipment, a curve over horizons) and `quality` (batches, numeric attributes at stage gates).
+`load_models(site_dir)` reads `<site_dir>/models/*.yaml`. Whatever is wrong is told at once, as one
+`plant.errors.SiteError`: file, key, what was found, what is allowed, nearest match.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pandas as pd
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+
+from features.spec import FeatureSpec, LabelSpec
+from models.decision import Costs
+from models.yaml_problems import Duration, problems, read_yaml, utc_time
+from plant.errors import SiteError, listing, nearest
+
+Time = Annotated[pd.Timestamp, BeforeValidator(utc_time), PlainSerializer(lambda t: t.isoformat(), return_type=str)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Words = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+
+_GATE = re.compile(r"before_start|after:\S.*")
+
+
+def _gate(value: Any) -> str:
+    if not isinstance(value, str) or not _GATE.fullmatch(value):
+        raise ValueError("before_start or after:<step>, for example after:compression")
+    return value
+
+
+def _words_or_all(value: Any) -> Any:
+    if value == "all" or (isinstance(value, (list, tuple)) and value and all(isinstance(v, str) and v for v in value)):
+        return value
+    raise ValueError("all, or a list of one or more names")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True)
+
+
+Names = Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_words_or_all)]
+Gate = Annotated[str, BeforeValidator(_gate)]
+
+
+class EquipmentPopulation(_Strict):
+    """Whom a failure model is for."""
+
+    equipment_class: Names = "all"
+
+    def covers(self, equipment_class: str) -> bool:
+        """Whether an equipment of this class belongs to the population."""
+        return self.equipment_class == "all" or equipment_class in self.equipment_class
+
+
+class BatchPopulation(_Strict):
+    """Which batches a quality model is for."""
+
+    product: Names = "all"
+
+    def covers(self, product: str) -> bool:
+        """Whether a batch of this product belongs to the population."""
+        return self.product == "all" or product in self.product
+
+
+class Cutoffs(_Strict):
+    """When rows are cut: every so often, from `start` to before `end` (empty: what the data holds)."""
+
+    every: Duration = Duration("6h")
+    start: Time | None = None
+    end: Time | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Cutoffs:
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise ValueError("a start before the end")
+        return self
+
+
+class Split(_Strict):
+    """How time is divided: training, then calibration, then test.
+
+    The test period starts at `test_from`; where that is not given it is the last `test_share` of the time.
+    """
+
+    test_from: Time | None = None
+    test_share: Share = 0.25
+    calibration_share: Share = 0.2
+    folds: Annotated[int, Field(ge=1, le=20)] = 3
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Split:
+        if self.test_from is not None and "test_share" in self.model_fields_set:
+            raise ValueError("either test_from or test_share, not both")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _rule_in_force(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        out: dict[str, Any] = usual(self)
+        del out["test_share" if self.test_from is not None else "test_from"]
+        return out
+
+
+class Boosting(_Strict):
+    """LightGBM settings; what is not given is the model's default for its task. Threads are not a model's property."""
+
+    rounds: Annotated[int, Field(ge=1, le=20000)] | None = None
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    num_leaves: Annotated[int, Field(ge=2, le=4096)] | None = None
+    max_depth: Annotated[int, Field(ge=-1)] | None = None
+    min_data_in_leaf: Annotated[int, Field(ge=1)] | None = None
+    feature_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    bagging_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    bagging_freq: Annotated[int, Field(ge=0)] | None = None
+    lambda_l1: Annotated[float, Field(ge=0)] | None = None
+    lambda_l2: Annotated[float, Field(ge=0)] | None = None
+    min_gain_to_split: Annotated[float, Field(ge=0)] | None = None
+    extra_trees: bool | None = None
+    objective: Literal["regression", "l1", "huber"] | None = None
+
+    def params(self) -> dict[str, Any]:
+        """What was given, without `rounds`, under LightGBM's own names."""
+        return self.model_dump(exclude={"rounds"}, exclude_none=True)
+
+
+class Capacity(_Strict):
+    """What the crew can carry out."""
+
+    orders_per_week: Annotated[float, Field(gt=0)] | None = None
+
+
+class ModelSpec(_Strict):
+    """What both tasks share. `risk_class: critical` touches testing or release and needs QA."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    task: Literal["failure", "quality"]
+    title: Annotated[str, Field(min_length=1)]
+    intended_use: Annotated[str, Field(min_length=1)]
+    risk_class: Literal["critical", "non_critical"]
+    features: FeatureSpec = Field(default_factory=FeatureSpec)
+    labels: LabelSpec = Field(default_factory=LabelSpec)
+    split: Split = Split()
+    lightgbm: Boosting = Boosting()
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 7
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON form with every default filled in, which `parse_model_spec` reads again."""
+        return self.model_dump(mode="json")
+
+
+class FailureSpec(ModelSpec):
+    """Failure risk of equipment over strictly increasing horizons; orders are decided at `decision_horizon`."""
+
+    task: Literal["failure"]
+    risk_class: Literal["critical", "non_critical"] = "non_critical"
+    population: EquipmentPopulation = EquipmentPopulation()
+    cutoffs: Cutoffs = Cutoffs()
+    horizons: Annotated[tuple[Duration, ...], Field(min_length=1)] = (Duration("24h"), Duration("72h"), Duration("7d"))
+    decision_horizon: Duration = Duration("72h")
+    costs: Costs
+    capacity: Capacity = Capacity()
+
+    @property
+    def horizons_h(self) -> tuple[float, ...]:
+        """Horizons in hours."""
+        return tuple(h.hours for h in self.horizons)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FailureSpec:
+        hours = self.horizons_h
+        written = ", ".join(self.horizons)
+        wrong = []
+        if any(b <= a for a, b in itertools.pairwise(hours)):
+            wrong.append(f"horizons: found [{written}], allowed: strictly increasing")
+        if self.decision_horizon.hours not in hours:
+            wrong.append(f"decision_horizon: found '{self.decision_horizon}', allowed: one of the horizons: {written}")
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        return self
+
+
+class QualitySpec(ModelSpec):
+    """Numeric quality attributes of batches at stage gates, with intervals of the given coverage."""
+
+    task: Literal["quality"]
+    risk_class: Literal["critical", "non_critical"] = "critical"
+    population: BatchPopulation = BatchPopulation()
+    attributes: Names = "all"
+    gates: Annotated[tuple[Gate, ...], Field(min_length=1)] = ("before_start",)
+    coverage: Share = 0.9
+
+    @model_validator(mode="after")
+    def _consistent(self) -> QualitySpec:
+        if len(set(self.gates)) < len(self.gates):
+            raise ValueError(f"gates: found [{', '.join(self.gates)}], allowed: each gate once")
+        return self
+
+
+_TASKS: dict[str, type[FailureSpec] | type[QualitySpec]] = {"failure": FailureSpec, "quality": QualitySpec}
+
+
+def parse_model_spec(raw: dict[str, Any], path: Path = Path("model.yaml")) -> tuple[ModelSpec | None, list[str]]:
+    """The specification and no problem, or None and every problem of `raw` as one line each; reads no file."""
+    task = raw.get("task")
+    if task not in _TASKS:
+        found = "is missing" if task is None else f"found {task!r}"
+        hint = nearest(str(task), _TASKS) if task is not None else ""
+        return None, [f"{path}: task: {found}, allowed: {listing(_TASKS)}" + (f"; {hint}" if hint else "")]
+    try:
+        return _TASKS[task].model_validate(raw), []
+    except ValidationError as error:
+        return None, problems(path, error, _TASKS[task])
+
+
+def load_model_spec(path: Path | str) -> ModelSpec:
+    """One model YAML. Raises SiteError (code `bad_model_yaml`) with all problems at once."""
+    path = Path(path)
+    spec, wrong = _load(path)
+    if spec is None:
+        raise _refusal(wrong)
+    return spec
+
+
+def load_models(site_dir: Path | str) -> dict[str, ModelSpec]:
+    """Every `models/*.yaml` of a site by model name, in order of file name; a site without models gives {}.
+
+    Raises SiteError (code `bad_model_yaml`) with the problems of all files at once, a name used twice included.
+    """
+    folder = Path(site_dir) / "models"
+    specs: dict[str, ModelSpec] = {}
+    origin: dict[str, Path] = {}
+    wrong: list[str] = []
+    for path in sorted(folder.glob("*.yaml")):
+        spec, more = _load(path)
+        wrong += more
+        if spec is None:
+            continue
+        if spec.name in specs:
+            wrong.append(f"{path}: name: found '{spec.name}', which {origin[spec.name].name} has already")
+            continue
+        specs[spec.name], origin[spec.name] = spec, path
+    wrong += [f"{path}: found a file that is not read, allowed: names ending in .yaml"
+              for path in sorted(folder.glob("*.yml"))]
+    if wrong:
+        raise _refusal(wrong)
+    return specs
+
+
+def _load(path: Path) -> tuple[ModelSpec | None, list[str]]:
+    raw, wrong = read_yaml(path)
+    return parse_model_spec(raw, path) if raw is not None else (None, wrong)
+
+
+def _refusal(wrong: list[str]) -> SiteError:
+    count = "1 problem" if len(wrong) == 1 else f"{len(wrong)} problems"
+    return SiteError("bad_model_yaml", f"The model configuration has {count}.", "",
+                     "Correct the file; `docs/reference` lists every key.", wrong)

@@ -63,6 +63,9 @@ ModelOption = Annotated[
 ]
 
 
+DEMO_SEED = 7
+
+
 def main() -> None:
     """Run the command line; a refusal becomes one clear message and exit code 1."""
     try:
@@ -445,10 +448,60 @@ def _connected() -> list[Path]:
 
 @app.command(epilog="Example: `steadyline demo --no-serve`")
 def demo(
-    serve_after: Annotated[
-        bool, typer.Option("--serve/--no-serve", help="Leave the service running afterwards.")
-    ] = True,
-    size: Annotated[Literal["tiny", "demo"], typer.Option(help="Size of the virtual plant.")] = "demo",
+    serve_after: Annotated[bool, typer.Option("--serve/--no-serve", help="Leave the service running afterwards.")] = True,
+    size: Annotated[Literal["tiny", "demo"], typer.Option(help="Size of the virtual plants.")] = "demo",
     port: Annotated[int, typer.Option(help="Port of the service.")] = 3000,
 ) -> None:
-    """The main job on a virtual plant (simulated): exports, one language, two models, scores, orders, service."""
+    """The main job on virtual plants (simulated): exports, one language, models, scores, work orders, service."""
+    from rich.console import Console
+
+    from plant.connect import connect as run_connect
+    from plant.show import render_connected
+    from plant.virtual import simulate as run_simulation
+    from serving.orders import order_for
+    from serving.report import render_batches, render_equipment, render_orders
+    from serving.scoring import Scorer
+    from training.promote import promote as run_promote
+
+    home, console = state_home(), Console()
+    sites = [_site("sites/virtual_dublin"), _site("sites/virtual_graz")]
+    console.rule("1. Two plants that disagree, connected into one language")
+    for site in sites:
+        with _progress() as tell:
+            run_simulation(site.name, size, DEMO_SEED, home / "simulated" / site.name, tell)
+            connected = run_connect(site, _data(site, None), store_root(home), tell)
+        render_connected(console, connected)
+    site = sites[0]
+    console.rule(f"2. Models of {site.name}, judged on later time")
+    with _progress() as tell:
+        tasks = _train(site, None, tell)
+    _render_tasks(console, tasks)
+    for task in tasks:
+        if task["beats_baseline"]:
+            run_promote(home, site.name, task["model"], task["version"], "demo", "promoted by the demo, on simulated data")
+            console.print(f"  {task['model']} version {task['version']} is champion (promoted by the user 'demo')")
+    console.rule("3. Scores with what was known at the end of the data, and work orders")
+    for task in (t for t in tasks if t["beats_baseline"]):
+        scorer = Scorer.open(home, site, task["model"])
+        if task["task"] == "failure":
+            scores = scorer.equipment()
+            render_equipment(console, scores)
+            render_orders(console, order_for(scorer, scores).as_dict())
+        else:
+            render_batches(console, scorer.batches())
+    console.rule("4. Where to go next")
+    console.print(
+        f"State: {home}. Reports: {home / 'reports'}.\n"
+        f"Ask for one equipment: steadyline score equipment {site.folder} press-1\n"
+        f"Watch for drift:       steadyline monitor {site.folder}\n"
+        "Your own plant:        docs/reference/site-yaml.md, then steadyline run sites/YOURS --data DIR",
+        highlight=False, soft_wrap=True,
+    )
+    if serve_after:
+        serve([str(s.folder) for s in sites], "127.0.0.1", port)
+    else:
+        console.print(f"Serve it:              steadyline serve {site.folder}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

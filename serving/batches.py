@@ -1,0 +1,142 @@
+"""What serving needs to know of batches: the gate each has passed, its specification, what is outstanding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.asof import as_of
+from features.assemble import FeaturePlan, batch_matrix
+from features.labels import gate_times, quality_targets
+from models.predict import QualityPredictor
+from models.quality import History
+from plant.errors import NotReady, UnknownId, listing, nearest
+from plant.store import SnapshotLike
+
+Limits = dict[str, tuple[float | None, float | None]]
+
+
+class BatchBook:
+    """Batches of one data version, as one quality model sees them."""
+
+    def __init__(self, site: str, snapshot: SnapshotLike, predictor: QualityPredictor):
+        spec = predictor.spec
+        self.site, self.snapshot, self.spec = site, snapshot, spec
+        self.attributes = predictor.attributes
+        batches = _newest(snapshot.table("batches"), ["batch_id"])
+        self._batches = {str(row["batch_id"]): row for row in batches.to_dict("records")}
+        self._covered = {name for name, row in self._batches.items() if spec.population.covers(str(row["product"]))}
+        self._later: dict[str, dict[str, History]] = {}
+        gates = gate_times(snapshot, spec.gates).sort_values("t", kind="stable")
+        self._gates: dict[str, list[tuple[str, pd.Timestamp]]] = {}
+        for batch_id, gate, t in zip(gates["batch_id"], gates["gate"], gates["t"], strict=True):
+            if pd.notna(t):
+                self._gates.setdefault(str(batch_id), []).append((str(gate), t))
+        self._limits = self._specifications()
+
+    def outstanding(self, t: pd.Timestamp) -> list[str]:
+        """Batches of the model's products that have passed a gate before `t` and lack a predicted result at `t`."""
+        results = as_of(self.snapshot, t).table("lab_results")
+        approved = results[results["value"].notna() & (results["status"] != "invalidated")]
+        known: dict[str, set[str]] = {}
+        for batch_id, attribute in zip(approved["batch_id"], approved["attribute"], strict=True):
+            known.setdefault(str(batch_id), set()).add(str(attribute))
+        wanted = set(self.attributes)
+        return [
+            name for name in self._batches
+            if name in self._covered and self._passed(name, t)
+            and not wanted <= known.get(name, set())
+        ]
+
+    def gate(self, batch_id: str, t: pd.Timestamp) -> tuple[str, pd.Timestamp]:
+        """The last gate that the batch passed before `t`, and when. Raises UnknownId or NotReady (`no_gate_yet`)."""
+        if batch_id not in self._batches:
+            raise UnknownId(
+                "unknown_batch", f"site {self.site} has no batch '{batch_id}'", listing(self._batches),
+                nearest(batch_id, self._batches),
+            )
+        passed = self._passed(batch_id, t)
+        if not passed:
+            later = self._gates.get(batch_id)
+            raise NotReady(
+                "no_gate_yet", f"batch '{batch_id}' had passed no gate of the model by {t.isoformat()}",
+                f"a time from {later[0][1].isoformat()} on" if later else f"a batch with {listing(self.spec.gates)}",
+            )
+        return passed[-1]
+
+    def limits(self, batch_id: str) -> Limits:
+        """Specification of each predicted attribute: of the batch itself, else the latest of its product."""
+        product = str(self._batches[batch_id]["product"])
+        out: Limits = {}
+        for attribute in self.attributes:
+            for key in (("batch", batch_id), ("product", product)):
+                if (*key, attribute) in self._limits:
+                    out[attribute] = self._limits[*key, attribute]
+                    break
+            else:
+                out[attribute] = (None, None)
+        return out
+
+    def later(
+        self, plan: FeaturePlan, predictor: QualityPredictor, gates: Sequence[str]
+    ) -> dict[tuple[str, str], History]:
+        """Residuals of batches that came after the model's training, for each attribute at `gates`.
+
+        They hold every approved result of this data version; the predictor uses for each batch only those that were
+        known before it passed its gate.
+        """
+        trained_until = pd.Timestamp(predictor.data["train_end"])
+        for gate in gates:
+            if gate not in self._later:
+                self._later[gate] = self._residuals(plan, predictor, gate, trained_until)
+        return {(a, g): history for g in gates for a, history in self._later[g].items()}
+
+    def _residuals(
+        self, plan: FeaturePlan, predictor: QualityPredictor, gate: str, since: pd.Timestamp
+    ) -> dict[str, History]:
+        rows = gate_times(self.snapshot, [gate])
+        rows = rows[(rows["t"] >= since) & rows["batch_id"].isin(self._covered)].reset_index(drop=True)
+        if rows.empty:
+            return {}
+        values = batch_matrix(self.snapshot, plan, rows).values
+        targets = quality_targets(self.snapshot, self.attributes)
+        out = {}
+        for attribute in self.attributes:
+            if (attribute, gate) not in predictor.models:
+                continue
+            of = targets[targets["attribute"] == attribute].drop_duplicates("batch_id").set_index("batch_id")
+            found = rows["batch_id"].map(of["value"]).to_numpy(np.float64)
+            approved = pd.DatetimeIndex(rows["batch_id"].map(of["approved_at"]))
+            residual = predictor.models[attribute, gate].residuals(values, found)
+            out[attribute] = History(residual, pd.DatetimeIndex(rows["t"]), approved)
+        return out
+
+    def about(self, batch_id: str) -> dict[str, Any]:
+        """Product and line of a batch, as text."""
+        row = self._batches[batch_id]
+        return {name: "" if pd.isna(row[name]) else str(row[name]) for name in ("product", "line")}
+
+    def _passed(self, batch_id: str, t: pd.Timestamp) -> list[tuple[str, pd.Timestamp]]:
+        return [(gate, at) for gate, at in self._gates.get(batch_id, []) if at <= t]
+
+    def _specifications(self) -> dict[tuple[str, str, str], tuple[float | None, float | None]]:
+        """Limits are known before the tests are: a specification is agreed before the batch is made."""
+        results = _newest(self.snapshot.table("lab_results"), ["result_id"])
+        results = results[results["batch_id"].notna() & (results["lower_spec"].notna() | results["upper_spec"].notna())]
+        results = results.sort_values("sampled_at", kind="stable")
+        out: dict[tuple[str, str, str], tuple[float | None, float | None]] = {}
+        columns = ("batch_id", "attribute", "lower_spec", "upper_spec")
+        for batch_id, attribute, low, high in zip(*(results[c] for c in columns), strict=True):
+            limits = (None if pd.isna(low) else float(low), None if pd.isna(high) else float(high))
+            product = str(self._batches.get(str(batch_id), {}).get("product", ""))
+            for kind, name in (("batch", str(batch_id)), ("product", product)):
+                out[kind, name, str(attribute)] = limits
+        return out
+
+
+def _newest(frame: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """One row a key: the version that was recorded last."""
+    return frame.sort_values("recorded_at", na_position="first", kind="stable").drop_duplicates(key, keep="last")

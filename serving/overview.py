@@ -1,0 +1,135 @@
+"""What the page shows of a site: the latest stored scores, orders, model state, data state. Computes no score."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from governance import scores, versions
+from governance.database import monitoring, reading
+from models.spec import ModelSpec
+from plant.site import Site
+from plant.store import Store
+from serving.fleet import Fleet
+from serving.orders import Order, open_book
+from serving.words import ATTENTION, decision_risk, worst_attribute
+
+MOST_EQUIPMENT, MOST_BATCHES = 20, 20
+
+
+@dataclass(frozen=True)
+class DataState:
+    """What is connected: rows per table, rows put aside, when it was loaded (UTC)."""
+
+    data_version: str
+    loaded_at: datetime
+    tables: dict[str, int]
+    quarantined: int
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """One configured model: its champion and the last look at its drift, where there are any."""
+
+    name: str
+    title: str
+    task: str
+    champion: versions.ModelVersion | None
+    versions: int
+    drift: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class SiteState:
+    """Everything about one site, ready to be rendered."""
+
+    name: str
+    title: str
+    simulated: bool
+    time_zone: str
+    data: DataState | None
+    models: list[ModelState]
+    equipment: list[dict[str, Any]] = field(default_factory=list)
+    equipment_scored: int = 0
+    batches: list[dict[str, Any]] = field(default_factory=list)
+    batches_scored: int = 0
+    orders: list[Order] = field(default_factory=list)
+
+
+def overview(fleet: Fleet) -> list[SiteState]:
+    """The state of every site of the service, in the order the sites were given."""
+    with reading(fleet.engine) as connection:
+        return [_site(connection, fleet, site) for site in fleet.sites.values()]
+
+
+def _site(connection: Connection, fleet: Fleet, site: Site) -> SiteState:
+    equipment: list[dict[str, Any]] = []
+    batches: list[dict[str, Any]] = []
+    states = []
+    for spec in fleet.models[site.name].values():
+        state = _model(connection, site.name, spec)
+        states.append(state)
+        if state.champion is not None:
+            found = scores.latest(connection, site.name, spec.name, state.champion.version)
+            (equipment if spec.task == "failure" else batches).extend(s.payload for s in found)
+    equipment, batches = _newest(equipment), _newest(batches)
+    equipment.sort(key=lambda s: (-decision_risk(s), str(s["equipment_id"])))
+    rows = [_row(score) for score in batches]
+    rows.sort(key=lambda r: (ATTENTION[r["worst"]["verdict"]], -(r["worst"]["prob_out_of_spec"] or 0.0), r["batch_id"]))
+    return SiteState(
+        site.name, site.title, site.simulated, site.time_zone, _data(fleet.data[site.name].store), states,
+        equipment[:MOST_EQUIPMENT], len(equipment), rows[:MOST_BATCHES], len(rows), open_book(connection, site.name),
+    )
+
+
+def _row(score: dict[str, Any]) -> dict[str, Any]:
+    return score | {"worst": worst_attribute(score)}
+
+
+def _newest(payloads: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Only what the newest scoring said: an equipment that is no longer scored is not at risk today."""
+    last = max((str(p["data_version"]), str(p["as_of"])) for p in payloads) if payloads else None
+    return [p for p in payloads if last is not None and str(p["as_of"]) == last[1]]
+
+
+def _model(connection: Connection, site: str, spec: ModelSpec) -> ModelState:
+    known = versions.list_versions(connection, site, spec.name)
+    champion = versions.champion(connection, site, spec.name)
+    drift = None
+    if champion is not None:
+        query = (
+            sa.select(monitoring)
+            .where(
+                monitoring.c.site == site, monitoring.c.model == spec.name, monitoring.c.version == champion.version
+            )
+            .order_by(monitoring.c.at.desc()).limit(1)
+        )
+        found = connection.execute(query).mappings().first()
+        drift = None if found is None else dict(found)
+    return ModelState(spec.name, spec.title, spec.task, champion, len(known), drift)
+
+
+def _data(store: Store) -> DataState | None:
+    manifest = store.manifest()
+    if manifest is None:
+        return None
+    at = pd.Timestamp(manifest["loaded_at"]).tz_convert("UTC").to_pydatetime()
+    versions_of = tuple(sorted((name, int(version)) for name, version in manifest["tables"].items()))
+    tables = {name: _rows(str(store.folder / name), version) for name, version in versions_of}
+    aside = manifest.get("quarantine")
+    quarantined = 0 if aside is None else _rows(str(store.folder / "_quarantine"), int(aside))
+    return DataState(str(manifest["data_version"]), at, tables, quarantined)
+
+
+@functools.lru_cache(maxsize=512)
+def _rows(table: str, version: int) -> int:
+    """Rows of one Delta version, from its metadata; a version never changes."""
+    from deltalake import DeltaTable  # a tenth of a second, for the first page only
+
+    return int(DeltaTable(table, version=version).count())

@@ -1,0 +1,270 @@
+"""From an id to a score: resolve the version, assemble what was known, predict, explain, decide, keep a record.
+
+A score is made by one model version from one data version; both are in the answer. Feature rows are kept in
+memory, because what was known before a time at one data version never changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from sqlalchemy.engine import Connection, Engine
+
+from features.assemble import Matrix, batch_matrix, equipment_matrix
+from governance import scores, versions
+from governance.database import appending_to_log, connect, reading
+from governance.versions import ModelVersion
+from models import bundle as bundles
+from models.predict import FailurePredictor, QualityPredictor
+from models.spec import FailureSpec
+from plant.errors import NotReady, SteadylineError, UnknownId, listing, nearest
+from plant.site import Site
+from serving.batches import BatchBook, Limits
+from serving.data import Data, SiteData
+
+CHAMPION = "champion"
+CACHED_ROWS = 50_000
+P = TypeVar("P", FailurePredictor, QualityPredictor)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A version in memory."""
+
+    version: ModelVersion
+    role: str
+    predictor: FailurePredictor | QualityPredictor
+
+
+class Scorer:
+    """Scores with one model of a site: its champion, or a version that is named."""
+
+    def __init__(self, engine: Engine, data: SiteData, model: str, version: str = CHAMPION):
+        self.engine, self.data, self.model, self.wanted = engine, data, model, version
+        self._lock = threading.Lock()
+        self._served: Served | None = None
+        self._rows: OrderedDict[tuple[str, str, str, int], np.ndarray] = OrderedDict()
+        self._books: dict[str, BatchBook] = {}
+
+    @classmethod
+    def open(cls, home: Path, site: Site, model: str, version: str = CHAMPION) -> Scorer:
+        """A scorer of its own, outside of a service."""
+        return cls(connect(home), SiteData(home, site), model, version)
+
+    @property
+    def site(self) -> Site:
+        return self.data.site
+
+    def equipment(self, ids: Sequence[str] | None = None, as_of: datetime | None = None) -> list[dict[str, Any]]:
+        """Failure risk of equipment, with what was known strictly before `as_of`.
+
+        ids: None for all equipment that the model is for and that is in service. as_of: aware; None for the end of the
+        data. Each score is stored. Raises UnknownId, NotReady (no champion, no data), SteadylineError (`naive_time`).
+        """
+        served, data = self.served(), self.data.current()
+        t = _instant(as_of, data)
+        predictor = _needs(served, FailurePredictor, self.model)
+        spec = predictor.spec
+        wanted = self._in_service(data, spec, t) if ids is None else _unique(ids)
+        for equipment_id in wanted:
+            self._check_equipment(data, spec, equipment_id)
+        values = self._values(served, data, wanted, [""] * len(wanted), [t] * len(wanted))
+        answers = []
+        for i, predicted in enumerate(predictor.predict(values)):
+            row = data.equipment[wanted[i]]
+            about = {"equipment_id": wanted[i]} | {k: _text(row[k]) for k in ("equipment_class", "area", "line")}
+            answers.append(self._answer(served, data, t) | about | predicted | {"data": data.freshness(wanted[i], t)})
+        return self._store(answers, "equipment_id", values)
+
+    def batches(self, ids: Sequence[str] | None = None, as_of: datetime | None = None) -> list[dict[str, Any]]:
+        """Quality risk of batches at the last stage gate that each had passed before `as_of`.
+
+        ids: None for all batches with a result of a predicted attribute outstanding. as_of: aware; None for the end
+        of the data. Each score is stored. Raises UnknownId, NotReady, SteadylineError (`naive_time`).
+        """
+        served, data = self.served(), self.data.current()
+        t = _instant(as_of, data)
+        predictor = _needs(served, QualityPredictor, self.model)
+        book = self._book(data, served, predictor)
+        wanted = book.outstanding(t) if ids is None else _unique(ids)
+        gates = [book.gate(batch_id, t) for batch_id in wanted]
+        limits = [book.limits(batch_id) for batch_id in wanted]
+        values = self._values(served, data, wanted, [g for g, _ in gates], [at for _, at in gates])
+        answers = []
+        for i, predicted in enumerate(_predict_batches(served, predictor, book, values, gates, limits)):
+            about = {"batch_id": wanted[i], "gate_time": gates[i][1].isoformat()} | book.about(wanted[i])
+            answers.append(self._answer(served, data, t) | about | predicted)
+        return self._store(answers, "batch_id", values)
+
+    def warm(self) -> None:
+        """Load the version and the data and assemble the rows of now: the first question is not the slow one then."""
+        served, data = self.served(), self.data.current()
+        if isinstance(served.predictor, FailurePredictor):
+            wanted = self._in_service(data, served.predictor.spec, data.end)
+            self._values(served, data, wanted, [""] * len(wanted), [data.end] * len(wanted))
+            for equipment_id in wanted[:1]:
+                data.freshness(equipment_id, data.end)
+        else:
+            self._book(data, served, served.predictor)
+
+    def served(self) -> Served:
+        """The version to score with, read again when another one became champion.
+
+        Raises NotReady (`no_champion`), or what reading the bundle raises when its content is not its hash.
+        """
+        with reading(self.engine) as connection:
+            version = self._resolve(connection)
+            role = CHAMPION if self.wanted == CHAMPION else version.stage
+        with self._lock:
+            if self._served is None or (self._served.version, self._served.role) != (version, role):
+                self._served = _read(version, role)
+            return self._served
+
+    def _resolve(self, connection: Connection) -> ModelVersion:
+        if self.wanted != CHAMPION:
+            return versions.get(connection, self.site.name, self.model, self.wanted)
+        found = versions.champion(connection, self.site.name, self.model)
+        if found is None:
+            trained = [v.version for v in versions.list_versions(connection, self.site.name, self.model)]
+            hint = f"steadyline train sites/{self.site.name} {self.model}"
+            if trained:
+                hint = f"steadyline promote {self.model} {trained[-1]} --as USER"
+            raise NotReady(
+                "no_champion", f"model '{self.model}' of site {self.site.name} has no champion",
+                f"one of the trained versions {listing(trained)}" if trained else "a model that was trained", hint,
+            )
+        return found
+
+    def _in_service(self, data: Data, spec: FailureSpec, t: pd.Timestamp) -> list[str]:
+        return [
+            name for name, row in data.equipment.items()
+            if spec.population.covers(str(row["equipment_class"]))
+            and not (pd.notna(row["commissioned_at"]) and row["commissioned_at"] >= t)
+            and not (pd.notna(row["retired_at"]) and row["retired_at"] < t)
+        ]
+
+    def _check_equipment(self, data: Data, spec: FailureSpec, equipment_id: str) -> None:
+        if equipment_id not in data.equipment:
+            raise UnknownId(
+                "unknown_equipment", f"site {self.site.name} has no equipment '{equipment_id}'",
+                listing(data.equipment), nearest(equipment_id, data.equipment),
+            )
+        of_class = str(data.equipment[equipment_id]["equipment_class"])
+        if not spec.population.covers(of_class):
+            raise SteadylineError(
+                "outside_population", f"'{equipment_id}' is a {of_class}; model '{self.model}' was not trained for it",
+                f"equipment of class {listing(spec.population.equipment_class)}",
+            )
+
+    def _book(self, data: Data, served: Served, predictor: QualityPredictor) -> BatchBook:
+        key = f"{data.version}/{served.version.sha256}"
+        with self._lock:
+            if key not in self._books:
+                self._books = {key: BatchBook(self.site.name, data.snapshot, predictor)}
+            return self._books[key]
+
+    def _values(
+        self, served: Served, data: Data, ids: list[str], gates: list[str], times: list[pd.Timestamp]
+    ) -> np.ndarray:
+        """(n, p) feature rows; only those that are not in memory are assembled, all of them in one pass."""
+        made_by = (data.version, served.version.sha256)
+        keys = [(*made_by, f"{i}\x1f{g}", t.value) for i, g, t in zip(ids, gates, times, strict=True)]
+        missing = [n for n, key in enumerate(keys) if key not in self._rows]
+        found = {key: self._rows[key] for key in keys if key in self._rows}
+        if missing:
+            frame = pd.DataFrame({"id": [ids[n] for n in missing], "t": pd.DatetimeIndex([times[n] for n in missing])})
+            matrix = _assemble(served, data, frame, [gates[n] for n in missing])
+            found |= {keys[n]: matrix.values[i] for i, n in enumerate(missing)}
+            with self._lock:
+                self._rows.update({keys[n]: found[keys[n]] for n in missing})
+                while len(self._rows) > CACHED_ROWS:
+                    self._rows.popitem(last=False)
+        return np.stack([found[key] for key in keys]) if keys else np.empty((0, len(served.predictor.features)))
+
+    def _answer(self, served: Served, data: Data, t: pd.Timestamp) -> dict[str, Any]:
+        return {
+            "score_id": uuid.uuid4().hex, "site": self.site.name, "simulated": self.site.simulated, "model": self.model,
+            "model_version": served.version.version, "role": served.role, "bundle_sha256": served.version.sha256,
+            "data_version": data.version, "as_of": t.isoformat(), "data_end": data.end.isoformat(),
+        }
+
+    def _store(self, answers: list[dict[str, Any]], subject: str, values: np.ndarray) -> list[dict[str, Any]]:
+        now = datetime.now(UTC)
+        task = "failure" if subject == "equipment_id" else "quality"
+        kept = [
+            scores.Score(
+                a["score_id"], a["site"], task, a["model"], a["model_version"], a["bundle_sha256"], a["data_version"],
+                a[subject], pd.Timestamp(a["as_of"]).to_pydatetime(), now, input_hash(values[i]), a,
+            )
+            for i, a in enumerate(answers)
+        ]
+        if kept:
+            with appending_to_log(self.engine) as connection:
+                scores.store(connection, kept)
+        return answers
+
+
+def input_hash(row: np.ndarray) -> str:
+    """SHA-256 of a feature row: its values as little-endian doubles, in the order of the plan, one form of NaN."""
+    clean = np.where(np.isnan(row), np.nan, row).astype("<f8")
+    return hashlib.sha256(clean.tobytes()).hexdigest()
+
+
+def _read(version: ModelVersion, role: str) -> Served:
+    bundle = bundles.read(Path(version.bundle_uri), version.sha256)
+    predictors: dict[str, Callable[[Any], FailurePredictor | QualityPredictor]] = {
+        "failure": FailurePredictor, "quality": QualityPredictor,
+    }
+    return Served(version, role, predictors[version.task](bundle))
+
+
+def _assemble(served: Served, data: Data, frame: pd.DataFrame, gates: list[str]) -> Matrix:
+    if served.version.task == "failure":
+        return equipment_matrix(data.snapshot, served.predictor.plan, frame.rename(columns={"id": "equipment_id"}))
+    cutoffs = pd.DataFrame({"batch_id": frame["id"], "gate": gates, "t": frame["t"]})
+    return batch_matrix(data.snapshot, served.predictor.plan, cutoffs)
+
+
+def _predict_batches(
+    served: Served, predictor: QualityPredictor, book: BatchBook, values: np.ndarray,
+    gates: list[tuple[str, pd.Timestamp]], limits: list[Limits],
+) -> list[dict[str, Any]]:
+    names, times = [gate for gate, _ in gates], [t for _, t in gates]
+    later = book.later(served.predictor.plan, predictor, sorted(set(names)))
+    return predictor.predict(values, names, limits, times, later)
+
+
+def _needs(served: Served, kind: type[P], model: str) -> P:
+    if not isinstance(served.predictor, kind):
+        found = f"model '{model}' is for {served.version.task}"
+        raise SteadylineError("wrong_task", found, "a model of the asked kind")
+    return served.predictor
+
+
+def _instant(as_of: datetime | None, data: Data) -> pd.Timestamp:
+    if as_of is None:
+        return data.end
+    t = pd.Timestamp(as_of)
+    if t.tzinfo is None:
+        raise SteadylineError("naive_time", f"{t.isoformat()} has no time zone", "a time with an offset")
+    return t.tz_convert("UTC").as_unit("us")
+
+
+def _unique(ids: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(str(i) for i in ids))
+
+
+def _text(value: Any) -> str:
+    return "" if value is None or value is pd.NA or value != value else str(value)
+
+

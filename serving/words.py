@@ -1,0 +1,105 @@
+"""How scores are told to people, on the page and at a terminal: order, times, probabilities, figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+
+# Verdicts of an attribute, what needs attention first
+ATTENTION = {"out_of_spec_expected": 0, "at_risk": 1, "undecided": 2, "in_spec_expected": 3, "no_limits": 4}
+
+
+def decision_risk(score: Mapping[str, Any]) -> float:
+    """Probability of a failure within the horizon at which orders are decided."""
+    return next(float(r["probability"]) for r in score["risks"] if r["horizon"] == score["decision_horizon"])
+
+
+def worst_attribute(score: Mapping[str, Any]) -> dict[str, Any]:
+    """The attribute of a batch that needs attention first."""
+    order = sorted(score["attributes"], key=lambda a: (ATTENTION[a["verdict"]], -(a["prob_out_of_spec"] or 0.0)))
+    return dict(order[0])
+
+
+def when(value: datetime | str | None, time_zone: str) -> str:
+    """A time as the site's clock shows it, beside UTC: `1 Mar 2026, 07:00 CET (06:00 UTC)`."""
+    if value is None:
+        return "never"
+    utc = pd.Timestamp(value).tz_convert("UTC")
+    local = utc.tz_convert(ZoneInfo(time_zone))
+    zone = "UTC" if time_zone == "UTC" else local.tzname()
+    told = f"{local.day} {local:%b %Y, %H:%M} {zone}"
+    if zone == "UTC":
+        return told
+    return f"{told} ({utc:%H:%M} UTC)" if utc.date() == local.date() else f"{told} ({utc.day} {utc:%b, %H:%M} UTC)"
+
+
+def percent(value: float | None) -> str:
+    """A probability for people: whole percents, one decimal below ten, and never a rounded certainty."""
+    if value is None:
+        return "not known"
+    if value >= 0.995:
+        return "over 99 %"
+    if value < 0.001:
+        return "under 0.1 %"
+    return f"{value * 100:.0f} %" if value >= 0.0995 else f"{value * 100:.1f} %"
+
+
+def number(value: float | None) -> str:
+    """A measured value with four significant digits, without an exponent."""
+    if value is None or pd.isna(value):
+        return "–"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def bar(value: float, width: int = 120) -> int:
+    """Length of a bar in pixels for a share of one; what is there at all is visible."""
+    return max(1, round(min(max(value, 0.0), 1.0) * width))
+
+
+
+
+def money(value: float, currency: str) -> str:
+    """An amount in whole units of its currency."""
+    return f"under 1 {currency}" if 0 < abs(value) < 1 else f"{value:,.0f} {currency}"
+
+
+def days(value: float) -> str:
+    """A length of life: hours below two days, days above."""
+    return f"{value * 24:.0f} h" if value < 2 else f"{value:,.0f} d" if value >= 10 else f"{value:.1f} d"
+
+
+def limits(low: float | None, high: float | None) -> str:
+    """A specification, one-sided or two-sided."""
+    if low is None:
+        return "none" if high is None else f"at most {number(high)}"
+    return f"at least {number(low)}" if high is None else f"{number(low)} to {number(high)}"
+
+
+def stage(gate: str) -> str:
+    """A stage gate in words: `after:compression` is "after compression"."""
+    return gate.replace("before_start", "before start").replace(":", " ")
+
+
+def headline(evidence: Mapping[str, Any]) -> list[str]:
+    """What the backtest showed, one line each; empty where the evidence tells nothing of it."""
+    lines = []
+    horizon = evidence.get("decision_horizon")
+    judged = evidence.get("horizons", {}).get(horizon)
+    if judged:
+        known = {name: b["auc"] for name, b in judged["baselines"].items() if b["auc"] is not None}
+        others = ", ".join(f"{name.replace('_', ' ')} {number(auc)}" for name, auc in known.items())
+        lines.append(f"AUC {number(judged['auc'])} within {horizon} ({others})")
+    events = evidence.get("events")
+    if events:
+        caught, false = f"{events['caught']} of {events['failures']} failures caught", events["false_alarms"]
+        lines.append(f"{caught}, {false} false alarms")
+    for name, a in evidence.get("attributes", {}).items():
+        error = f"error {number(a['mae'])} {a['unit']} against {number(a['mae_naive'])} by the best naive guess"
+        lines.append(f"{name}: {a['verdict']}, {error}")
+    return lines

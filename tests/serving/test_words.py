@@ -1,0 +1,36 @@
+"""Figures and times as people read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from serving.words import bar, number, percent, when
+
+
+@pytest.mark.parametrize(("time", "zone", "told"), [
+    ("2026-07-01T06:00:00Z", "Europe/Vienna", "1 Jul 2026, 08:00 CEST (06:00 UTC)"),
+    ("2026-07-01T23:30:00Z", "Europe/Dublin", "2 Jul 2026, 00:30 IST (1 Jul, 23:30 UTC)"),
+    ("2026-01-01T06:00:00Z", "UTC", "1 Jan 2026, 06:00 UTC"),
+    (None, "UTC", "never"),
+])
+def test_when(time: str | None, zone: str, told: str) -> None:
+    assert when(time, zone) == told
+
+
+@pytest.mark.parametrize(("value", "told"), [
+    (0.5, "50 %"), (0.0994, "9.9 %"), (0.0999, "10 %"), (0.9991, "over 99 %"), (0.0, "under 0.1 %"),
+    (None, "not known"),
+])
+def test_percent_never_rounds_to_certainty(value: float | None, told: str) -> None:
+    assert percent(value) == told
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(1234567.8, "1,234,568"), (0.012345, "0.01235"), (None, "–"), (float("nan"), "–")]
+)
+def test_number(value: float | None, told: str) -> None:
+    assert number(value) == told
+
+
+def test_bar_shows_what_is_there_at_all() -> None:
+    assert (bar(0.0), bar(0.5), bar(1.0)) == (1, 60, 120)

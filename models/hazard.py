@@ -67,6 +67,8 @@ class HazardModel(BaseEstimator):
         failure are sampled and weighted up; rows with a failure are all kept.
     min_mode_rows: a mode seen in fewer rows has no own trees; its share is its share in training.
     min_events: with fewer rows that fail before the last edge the fit is refused (`too_few_failures`).
+    strata_column: column of X that holds a code (0, 1, ...) of the kind of machine. A mode that was never seen on a kind
+        is not predicted for it; a kind without any failure keeps all modes. None: one kind.
     explain_h: horizon whose interval `contributions` explains unless told otherwise; None: the first edge.
 
     Fitted: boosters `hazard_`, `modes_` (or None), `n_modes_`, `prior_` (share of each mode), `n_features_in_`.
@@ -74,7 +76,8 @@ class HazardModel(BaseEstimator):
 
     def __init__(self, edges_h: Sequence[float], params: Mapping[str, Any] | None = None, rounds: int = 300,
                  seed: int = 7, *, num_threads: int | None = None, max_cells: int = 200_000_000,
-                 min_mode_rows: int = 50, min_events: int = 10, explain_h: float | None = None):
+                 min_mode_rows: int = 50, min_events: int = 10, explain_h: float | None = None,
+                 strata_column: int | None = None):
         self.edges_h = edges_h
         self.params = params
         self.rounds = rounds
@@ -84,6 +87,7 @@ class HazardModel(BaseEstimator):
         self.min_mode_rows = min_mode_rows
         self.min_events = min_events
         self.explain_h = explain_h
+        self.strata_column = strata_column
 
     # ---- fitting ---------------------------------------------------------------------------------
 
@@ -107,6 +111,7 @@ class HazardModel(BaseEstimator):
                 f"at least {self.min_events} rows",
                 "Load a longer history, widen the population, or add longer horizons.")
         self.prior_ = np.bincount(modes[inside], minlength=self.n_modes_) / inside.sum()
+        self.priors_ = self._strata_priors(x, modes)
         settings = {**DEFAULTS, **(self.params or {})}
         settings.pop("objective", None)
         rows, interval, target, weight = self._examples(duration, modes, edges)
@@ -116,6 +121,26 @@ class HazardModel(BaseEstimator):
         del expanded
         self._fit_modes(x[inside], duration[inside], modes[inside], edges, settings)
         return self
+
+    def _strata_priors(self, x: Floats, modes: NDArray[np.int64]) -> Floats:
+        """(strata + 1, modes): share of each mode by kind of machine; the last row is for kinds without a failure."""
+        if self.strata_column is None:
+            return self.prior_[None, :]
+        code = x[:, self.strata_column]
+        told = (modes >= 0) & np.isfinite(code)
+        count = int(np.nanmax(code, initial=-1.0)) + 1
+        seen = np.zeros((count + 1, self.n_modes_))
+        np.add.at(seen, (code[told].astype(np.int64), modes[told]), 1.0)
+        total = seen.sum(axis=1, keepdims=True)
+        return np.where(total > 0, seen / np.maximum(total, 1.0), self.prior_[None, :])
+
+    def _priors_of(self, x: Floats) -> Floats:
+        """(n, modes): the prior of each row's kind of machine."""
+        if self.strata_column is None:
+            return np.broadcast_to(self.prior_, (len(x), self.n_modes_))
+        code = x[:, self.strata_column]
+        known = np.isfinite(code) & (code >= 0) & (code < len(self.priors_) - 1)
+        return np.asarray(self.priors_[np.where(known, code, len(self.priors_) - 1).astype(np.int64)])
 
     def _examples(self, duration: Floats, modes: NDArray[np.int64], edges: Floats
                   ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
@@ -250,14 +275,16 @@ class HazardModel(BaseEstimator):
             yield slice(start, start + len(part)), np.clip(hazard, 0.0, 1.0 - 1e-12), share
 
     def _shares(self, wide: Floats, n: int, count: int, workers: int) -> Floats:
+        prior = self._priors_of(wide[::count])[:, :, None]
         if self.modes_ is None:
-            return np.broadcast_to(self.prior_[None, :, None], (n, self.n_modes_, count))
+            return np.broadcast_to(prior, (n, self.n_modes_, count))
         of_class = np.asarray(self.modes_.predict(wide, num_threads=workers)).reshape(n, count, len(self.classes_))
         share = np.zeros((n, self.n_modes_, count))
         for c, members in enumerate(self.classes_):
-            prior = self.prior_[members] / self.prior_[members].sum()
-            share[:, members, :] = of_class[:, :, c][:, None, :] * prior[None, :, None]
-        return share
+            within = prior[:, members] / np.maximum(prior[:, members].sum(axis=1, keepdims=True), 1e-12)
+            share[:, members, :] = of_class[:, :, c][:, None, :] * within
+        total = share.sum(axis=1, keepdims=True)
+        return np.where(total > 1e-12, share / np.maximum(total, 1e-12), prior)
 
     # ---- state -----------------------------------------------------------------------------------
 
@@ -274,7 +301,8 @@ class HazardModel(BaseEstimator):
             "edges_h": self._edges().tolist(), "params": dict(self.params or {}), "rounds": self.rounds,
             "seed": self.seed, "min_mode_rows": self.min_mode_rows, "min_events": self.min_events,
             "explain_h": self.explain_h, "n_features": self.n_features_in_, "n_modes": self.n_modes_,
-            "prior": self.prior_.tolist(), "classes": self.classes_,
+            "prior": self.prior_.tolist(), "priors": self.priors_.tolist(), "strata_column": self.strata_column,
+            "classes": self.classes_,
         }
         (folder / "hazard.json").write_bytes(json.dumps(state, sort_keys=True, indent=1).encode("utf-8"))
         return names
@@ -285,9 +313,11 @@ class HazardModel(BaseEstimator):
         folder = Path(folder)
         state = json.loads((folder / "hazard.json").read_text(encoding="utf-8"))
         model = cls(state["edges_h"], state["params"], state["rounds"], state["seed"], explain_h=state["explain_h"],
-                    min_mode_rows=state["min_mode_rows"], min_events=state["min_events"])
+                    min_mode_rows=state["min_mode_rows"], min_events=state["min_events"],
+                    strata_column=state["strata_column"])
         model.n_features_in_, model.n_modes_ = state["n_features"], state["n_modes"]
         model.prior_, model.classes_ = np.asarray(state["prior"]), state["classes"]
+        model.priors_ = np.asarray(state["priors"])
         model.hazard_ = boosting.read(folder / "hazard.txt")
         path = folder / "modes.txt"
         model.modes_ = boosting.read(path) if path.exists() else None

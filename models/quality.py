@@ -40,6 +40,9 @@ DEFAULTS: dict[str, Any] = {
 }
 #: Results that the error level is shrunk by towards the level of all training residuals.
 _SHRINK = 10.0
+#: `auto` follows a naive forecast only where its rolling-origin error is smaller by a tenth: a difference within the
+#: noise of a few hundred results would choose by chance.
+_CLEARLY = 0.9
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,10 @@ class AttributeModel(RegressorMixin, BaseEstimator):
         residuals = {t: self._rolling(x, values, made, known, base, t) for t in self._targets()}
         first = np.isfinite(next(iter(residuals.values())))
         self.errors_ = {t: float(np.mean(np.abs(r[first]))) for t, r in residuals.items()}
-        self.target_: str = min(self.errors_, key=lambda t: (self.errors_[t], t != "level"))
+        self.target_: str = next(iter(self.errors_))
+        if self.target == "auto" and "delta" in self.errors_:
+            clearly = self.errors_["delta"] < _CLEARLY * self.errors_["level"]
+            self.target_ = "delta" if clearly else "level"
         if self.base_columns:
             self.errors_["naive"] = float(np.mean(np.abs(values - base)[first]))
         own = residuals[self.target_]

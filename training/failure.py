@@ -22,6 +22,7 @@ from plant.store import SnapshotLike
 from training.splits import Fold, calibration_start, folds, test_start
 
 Progress = Callable[[str], None]
+CLASS = "equipment.class"  # modes that a class never showed are not predicted for it
 
 
 @dataclass(frozen=True)
@@ -127,13 +128,15 @@ def _codes(labels: pd.DataFrame, modes: tuple[str, ...]) -> np.ndarray:
     )
 
 
-def _hazard(spec: FailureSpec) -> HazardModel:
+def _hazard(spec: FailureSpec, matrix: Matrix) -> HazardModel:
+    names = [f.name for f in matrix.features]
     return HazardModel(
         edges_from_horizons(spec.horizons_h),
         spec.lightgbm.params(),
-        spec.lightgbm.rounds or 300,
+        spec.lightgbm.rounds or 200,
         spec.seed,
         explain_h=spec.decision_horizon.hours,
+        strata_column=names.index(CLASS) if CLASS in names else None,
     )
 
 
@@ -155,7 +158,7 @@ def _fit(
     known_early = failure_labels(snapshot, spec.labels, cutoffs[early], until=early_end)
     known = failure_labels(snapshot, spec.labels, cutoffs[before], until=fold.origin)
 
-    first = _hazard(spec).fit(
+    first = _hazard(spec, matrix).fit(
         matrix.values[early], known_early["duration_h"], _codes(known_early, modes), n_modes=len(modes)
     )
     risk = first.predict_risk(matrix.values[later], horizons).sum(axis=1)
@@ -173,7 +176,7 @@ def _fit(
     )
 
     codes = _codes(known, modes)
-    model = _hazard(spec).fit(matrix.values[before], known["duration_h"], codes, n_modes=len(modes))
+    model = _hazard(spec, matrix).fit(matrix.values[before], known["duration_h"], codes, n_modes=len(modes))
     predicted = calibration.apply_total(model.predict_risk(matrix.values[test], horizons).sum(axis=1))
     baselines = _baselines(snapshot, spec, cutoffs, before, test, known, horizons)
     return FailureFit(fold, model, calibration, threshold, np.flatnonzero(test), predicted, baselines)
@@ -192,7 +195,9 @@ def _baselines(
     event = events_within(known, horizons)
     constant = np.nanmean(event, axis=0)
     age = _hours_since_failure(snapshot, spec, cutoffs)
-    model = AgeModel(look_ahead_h=horizons[-1]).fit(age[before], known["duration_h"], np.where(known["observed"], 0, -1))
+    model = AgeModel(look_ahead_h=horizons[-1]).fit(
+        age[before], known["duration_h"], np.where(known["observed"], 0, -1)
+    )
     risk = model.predict_risk(age[test], horizons).sum(axis=1)
     return {"base_rate": np.tile(constant, (int(test.sum()), 1)), "age": risk}
 

@@ -30,6 +30,7 @@ class Registered:
 def _mlflow(folder: Path) -> Any:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's imports warn about its own optional parts
         import mlflow  # seconds: only where a version is written
@@ -85,10 +86,12 @@ def log_version(
                 code_paths=code,
                 signature=infer_signature(example),
                 pip_requirements=_requirements(),  # given, because inferring them takes ten seconds
-                registered_model_name=name,
             )
         client = mlflow.MlflowClient()
-        version = str(logged.registered_model_version)
+        # By the client, because `registered_model_name` prints what it did to standard error.
+        if not client.search_registered_models(f"name = '{name}'"):
+            client.create_registered_model(name)
+        version = str(client.create_model_version(name, logged.model_uri, run.info.run_id).version)
         client.set_registered_model_alias(name, CHALLENGER, version)
         local = Path(mlflow.artifacts.download_artifacts(artifact_uri=logged.model_uri))
     found = sorted(local.glob("artifacts/*/bundle.json"))

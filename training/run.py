@@ -33,7 +33,9 @@ Progress = Callable[[str], None]
 _ACTOR = "steadyline train"
 
 
-def train(site: Site, model: str, home: Path, progress: Progress = lambda _: None, why: str = "trained") -> dict[str, Any]:
+def train(
+    site: Site, model: str, home: Path, progress: Progress = lambda _: None, why: str = "trained"
+) -> dict[str, Any]:
     """Train one model of a site on the newest data version; the new version is a challenger.
 
     Returns the task as JSON values: what was trained, on what, how the backtest ended. Raises UnknownId for a model
@@ -100,7 +102,11 @@ def retrain(site: Site, model: str, home: Path, progress: Progress = lambda _: N
     now = Store(store_root(home), site.name).snapshot().data_version
     newest = there[-1]
     task = train(site, model, home, progress, f"retrained after version {newest.version}")
-    task["previous"] = {"version": newest.version, "data_version": newest.data_version, "same_data": newest.data_version == now}
+    task["previous"] = {
+        "version": newest.version,
+        "data_version": newest.data_version,
+        "same_data": newest.data_version == now,
+    }
     return task
 
 

@@ -191,3 +191,21 @@ def test_unusable_input_is_refused_with_what_is_needed(fitted: HazardModel) -> N
         fitted.predict_risk(np.array([[np.inf, 0, 0]]), [24.0])
     with pytest.raises(SteadylineError, match="not trained"):
         HazardModel(EDGES).predict_survival(x)
+
+
+def test_a_mode_is_never_predicted_for_a_kind_that_never_showed_it():
+    rng = np.random.default_rng(3)
+    kind = rng.integers(0, 2, 4000).astype(float)
+    wear = rng.normal(size=4000)
+    duration = rng.exponential(60 * np.exp(-wear), 4000)
+    mode = np.where(duration < 168, np.where(kind == 0, rng.integers(0, 2, 4000), 2), -1)
+    x = np.column_stack([wear, kind])
+    model = HazardModel([0, 24, 72, 168], rounds=20, strata_column=1).fit(x, np.minimum(duration, 168), mode)
+
+    risk = model.predict_risk(np.array([[1.0, 0.0], [1.0, 1.0], [1.0, np.nan]]), [72])[:, :, 0]
+
+    assert risk[0, 2] == 0
+    assert risk[0, :2].min() > 0
+    assert risk[1, :2].max() == 0
+    assert risk[1, 2] > 0
+    assert (risk[2] > 0).all()  # an unknown kind may fail in any way

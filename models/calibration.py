@@ -26,6 +26,9 @@ Method = Literal["isotonic", "logistic", "none"]
 #: Fewer rows of either class allow no isotonic steps, still fewer no line.
 ISOTONIC_LEAST, LOGISTIC_LEAST = 100, 20
 _EDGE = 1e-9
+#: Isotonic steps are flat and end at 0 and 1. A little of the uncorrected probability keeps the ranking within a step,
+#: and no machine is ever said to be certain to run or to fail.
+_BLEND = 0.02
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class HorizonCalibration:
     def apply(self, p: Floats) -> Floats:
         """Corrected probabilities, any shape; a rising function of `p`."""
         if self.method == "isotonic":
-            return np.asarray(np.interp(p, self.x, self.y), dtype=np.float64)
+            steps = np.interp(p, self.x, self.y)
+            return np.asarray((1.0 - _BLEND) * steps + _BLEND * p, dtype=np.float64)
         if self.method == "logistic":
             return 1.0 / (1.0 + np.exp(-(self.slope * _logit(p) + self.intercept)))
         return p

@@ -133,7 +133,10 @@ def _fit_one(horizon: float, p: Floats, e: Floats) -> HorizonCalibration:
             slope, intercept = 1.0, _level(p, e)
         return HorizonCalibration(horizon, "logistic", rows, events,
                                   f"logistic line: {events} failures in {rows} rows are few", (), (), slope, intercept)
-    steps = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(p, e)
+    # One made-up row at either end, so that a step of a few rows that all failed does not say "certain".
+    ends, made_up, weight = [p.min(), p.max()], [1.0, 0.0], [events / rows, 1.0]
+    steps = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(
+        np.append(p, ends), np.append(e, made_up), sample_weight=np.append(np.ones(rows), weight))
     x, y = np.asarray(steps.X_thresholds_, dtype=np.float64), np.asarray(steps.y_thresholds_, dtype=np.float64)
     return HorizonCalibration(horizon, "isotonic", rows, events, f"isotonic: {events} failures in {rows} rows",
                               tuple(x.tolist()), tuple(y.tolist()))

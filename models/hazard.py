@@ -67,8 +67,8 @@ class HazardModel(BaseEstimator):
         failure are sampled and weighted up; rows with a failure are all kept.
     min_mode_rows: a mode seen in fewer rows has no own trees; its share is its share in training.
     min_events: with fewer rows that fail before the last edge the fit is refused (`too_few_failures`).
-    strata_column: column of X that holds a code (0, 1, ...) of the kind of machine. A mode that was never seen on a kind
-        is not predicted for it; a kind without any failure keeps all modes. None: one kind.
+    strata_column: column of X that holds a code (0, 1, ...) of the kind of machine. A mode that was never seen on a
+        kind is not predicted for it; a kind without any failure keeps all modes. None: one kind.
     explain_h: horizon whose interval `contributions` explains unless told otherwise; None: the first edge.
 
     Fitted: boosters `hazard_`, `modes_` (or None), `n_modes_`, `prior_` (share of each mode), `n_features_in_`.

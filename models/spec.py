@@ -28,7 +28,7 @@ from pydantic import (
 from features.spec import FeatureSpec, LabelSpec
 from models.decision import Costs
 from models.yaml_problems import Duration, problems, read_yaml, utc_time
-from plant.errors import SiteError, listing, nearest
+from plant.errors import SiteError, UnknownId, listing, nearest
 
 Time = Annotated[pd.Timestamp, BeforeValidator(utc_time), PlainSerializer(lambda t: t.isoformat(), return_type=str)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -269,3 +269,18 @@ def _refusal(wrong: list[str]) -> SiteError:
     count = "1 problem" if len(wrong) == 1 else f"{len(wrong)} problems"
     return SiteError("bad_model_yaml", f"The model configuration has {count}.", "",
                      "Correct the file; `docs/reference` lists every key.", wrong)
+
+
+def the_model(site_dir: Path | str, task: str, model: str | None) -> str:
+    """Name of a site's model of a task: the one that is named, or the only one. Raises UnknownId."""
+    fitting = sorted(name for name, spec in load_models(site_dir).items() if spec.task == task)
+    if model is None and len(fitting) == 1:
+        return fitting[0]
+    if model is not None and model in fitting:
+        return model
+    site = Path(site_dir).name
+    several = f"site '{site}' has {len(fitting)} {task} models"
+    found = f"site '{site}' has no {task} model '{model}'" if model else several
+    none = f"none: {site_dir}/models holds no {task} model"
+    hint = nearest(model, fitting) if model else "name one with --model"
+    raise UnknownId("unknown_model", found, listing(fitting) or none, hint)

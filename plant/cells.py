@@ -14,8 +14,9 @@ from plant.forms import Source
 from plant.tables import TIME_DTYPE
 
 Problem = Callable[[np.ndarray, str], None]  # (mask of rows, reason); {} in the reason takes the cell
-_NUMBER = re.compile(r"^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$")
-_ZONED = re.compile(r"(?:Z|[+-]\d{2}:?\d{2})$")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+# ISO 8601, of which pandas also takes a bare year; the group is the zone.
+_ISO = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}(?:[Tt ][0-9:.,]+)? ?([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?")
 TRUE, FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
 
 
@@ -23,7 +24,7 @@ def text_of(column: pa.ChunkedArray) -> pd.Categorical:
     """Any raw column as text categories; null and blank cells are missing."""
     if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
         if pa.types.is_floating(column.type):
-            whole = pc.equal(pc.floor(column), column)
+            whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), 2.0**53))
             if pc.all(whole).as_py():  # 12.0 in a column of numbers is the code 12
                 column = column.cast(pa.int64())
         column = column.cast(pa.string())
@@ -72,17 +73,24 @@ def _plain_number(text: str, source: Source) -> str:
         whole = text.split(source.decimal)[0].lstrip("+-")
         if re.fullmatch(rf"\d{{1,3}}(?:{re.escape(source.thousands)}\d{{3}})+", whole):
             text = text.replace(source.thousands, "")
-    return text.replace(",", ".") if source.decimal == "," and "." not in text else text
+    return text.translate({ord(","): ".", ord("."): ","}) if source.decimal == "," else text
 
 
-def numbers(cells: pd.Categorical, source: Source, problem: Problem) -> np.ndarray:
-    """float64 of text written with the source's decimal mark; NaN where missing or refused."""
+def numbers(
+    cells: pd.Categorical, source: Source, problem: Problem, plain: frozenset[str] = frozenset()
+) -> np.ndarray:
+    """float64 of text written with the source's decimal mark; NaN where missing or refused.
+
+    plain: words that the mapping itself wrote (constants, replacements, crosswalks); a decimal point is one there too.
+    """
     n = len(cells.categories)
     parsed = np.full(n + 1, np.nan)
     odd = np.zeros(n + 1, dtype=bool)
     for i, cell in enumerate(cells.categories):
         text = _plain_number(cell, source)
-        if _NUMBER.match(text):
+        if cell in plain and _NUMBER.fullmatch(cell):
+            text = cell
+        if _NUMBER.fullmatch(text):
             parsed[i] = float(text)
         odd[i] = not np.isfinite(parsed[i])
     if odd.any():
@@ -95,16 +103,17 @@ def numbers(cells: pd.Categorical, source: Source, problem: Problem) -> np.ndarr
 
 def plain_numbers(column: pa.ChunkedArray, source: Source, problem: Problem) -> np.ndarray:
     """float64 of a raw column: typed numbers as they are, text parsed (fast where every cell is plain)."""
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    numeric = pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)
+    if not numeric:
         if source.decimal == "." and not source.thousands:
             try:
                 values = column.cast(pa.float64()).to_numpy()
                 if np.isfinite(values[~np.isnan(values)]).all() and np.isnan(values).sum() == column.null_count:
                     return np.array(values)
-            except pa.ArrowInvalid:
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
                 pass
         return numbers(text_of(column), source, problem)
-    values = np.array(column.cast(pa.float64()).to_numpy())
+    values = np.array(column.cast(pa.float64(), safe=False).to_numpy())
     if np.isinf(values).any():
         problem(np.isinf(values), "'{}' is no finite number")
         values[np.isinf(values)] = np.nan
@@ -120,20 +129,25 @@ def times(
     problem: Problem,
     naive: Callable[[str], None],
 ) -> pd.DatetimeIndex:
-    """UTC of local or zoned time text; NaT where missing or refused. `naive(cell)` is called when a zone is needed but not named."""
+    """UTC of local or zoned time text; NaT where missing or refused.
+
+    `naive(cell)` is called when a zone is needed and none is named.
+    """
     words = pd.Series([str(c) for c in cells.categories], dtype=object)
     layout = form_format or "iso"
     if months:
         names = sorted(months, key=len, reverse=True)
         pattern = re.compile("|".join(re.escape(m) for m in names), re.IGNORECASE)
-        lower = {k.lower(): v for k, v in months.items()}
-        words = words.map(lambda w: pattern.sub(lambda m: f"{lower[m.group().lower()]:02d}", w))
+        digits = {k.lower(): f"{v:02d}" for k, v in months.items()}
+        words = words.map(lambda w: pattern.sub(lambda m: digits.get(m.group().lower(), m.group()), w))
         layout = layout.replace("%b", "%m").replace("%B", "%m")
-    zoned = (
-        words.map(lambda w: bool(_ZONED.search(w))).to_numpy(dtype=bool)
-        if layout == "iso"
-        else np.full(len(words), "%z" in layout)
-    )
+    if layout == "iso":
+        read = [_ISO.fullmatch(w) for w in words]
+        zoned = np.array([m is not None and m[1] is not None for m in read], dtype=bool)
+        words = pd.Series([w.upper() if m else "?" for w, m in zip(words, read, strict=True)], dtype=object)
+    else:
+        zoned = np.full(len(words), "%z" in layout.lower())
+        words = words.where([any(d in w for d in "0123456789") for w in words], "?")  # to pandas, `today` is a time
     parsed = np.full(len(words) + 1, np.datetime64("NaT", "us"))
     fmt = "ISO8601" if layout == "iso" else layout
     if zoned.any():
@@ -178,7 +192,8 @@ def typed_times(
     column: pa.ChunkedArray, zone: str | None, source: Source, problem: Problem, naive: Callable[[str], None]
 ) -> pd.DatetimeIndex:
     """UTC of an Arrow timestamp (or date) column."""
-    plain = pd.DatetimeIndex(column.cast(pa.timestamp("us", tz=getattr(column.type, "tz", None))).to_pandas())
+    micros = pa.timestamp("us", tz=getattr(column.type, "tz", None))
+    plain = pd.DatetimeIndex(column.cast(micros, safe=False).to_pandas())
     if plain.tz is not None:
         return plain.tz_convert("UTC").as_unit("us")
     if zone is None and plain.notna().any():

@@ -93,7 +93,11 @@ def connect(site: Site, data: Path, root: Path, progress: Progress = lambda _: N
                     one = counts.setdefault(table, Count())
                     one.read += piece.read
                     one.quarantined += len(piece.quarantine)
-                load.sources[f"{name}:{label}"] = {"mark": mark, "tables": {t: c.as_dict() for t, c in counts.items()}}
+                load.sources[f"{name}:{label}"] = {
+                    "sha256": prints[name][label],
+                    "mark": mark,
+                    "tables": {t: c.as_dict() for t, c in counts.items()},
+                }
         for table in site.tables:  # in the order of the mapping: the first row of a key wins
             _gather(load, table, pieces.get(table, []))
         progress("committing")
@@ -109,7 +113,7 @@ def _label(path: Path, data: Path) -> str:
 
 def _mark(site: Site, name: str, sha: str, prints: dict[str, dict[str, str]], items: list[tuple[str, Item]]) -> str:
     """Changes when the file, the mapping or a source that it is looked up in changes."""
-    looked = sorted({f.lookup.source for _, item in items for f in item.columns.values() if f.lookup})
+    looked = sorted({found.source for _, item in items for form in item.columns.values() for found in form.lookups()})
     parts = [sha, site.digest, *(str(sorted(prints[s].items())) for s in looked)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -167,11 +171,11 @@ def _check_headers(site: Site, files: dict[str, list[Path]]) -> None:
                 for item in several:
                     if item.source == name:
                         problems += [f"{path.name}: {line}" for line in check_columns(item, present)]
-                    for form in item.columns.values():
-                        if form.lookup and form.lookup.source == name:
+                    for lookup in (found for form in item.columns.values() for found in form.lookups()):
+                        if lookup.source == name:
                             problems += [
                                 f"{path.name}: lookup needs column '{theirs}' {nearest(theirs, present)}".rstrip()
-                                for theirs in sorted(form.lookup.columns())
+                                for theirs in sorted(lookup.columns())
                                 if theirs not in present
                             ]
     if problems:

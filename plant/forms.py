@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -18,7 +18,8 @@ def time_zone(value: str | None) -> str | None:
     """The name of a time zone, or a ValueError that says what is allowed."""
     if value is not None and value not in _ZONES:
         raise ValueError(
-            f"'{value}' is no time zone; allowed: IANA names such as Europe/Dublin or UTC {nearest(value, _ZONES)}".strip()
+            f"'{value}' is no time zone; allowed: IANA names such as Europe/Dublin or UTC "
+            f"{nearest(value, _ZONES)}".strip()
         )
     return value
 
@@ -31,9 +32,9 @@ class Source(Part):
     """One export (or several files of one shape) of one of the plant's systems."""
 
     system: str
-    path: str
+    path: str = Field(min_length=1)
     format: Literal["csv", "parquet"]
-    delimiter: str = Field(",", min_length=1, max_length=1)
+    delimiter: str = ","
     encoding: str = "utf-8"
     decimal: Literal[".", ","] = "."
     thousands: Literal[".", ",", " ", "'", ""] = ""
@@ -49,6 +50,13 @@ class Source(Part):
     def _zone(cls, value: str | None) -> str | None:
         return time_zone(value)
 
+    @field_validator("delimiter")
+    @classmethod
+    def _delimiter(cls, value: str) -> str:
+        if len(value) != 1 or not value.isascii() or value in '"\r\n':
+            raise ValueError(f"found {value!r}; allowed: one plain character such as ; or a tab")
+        return value
+
     @field_validator("encoding")
     @classmethod
     def _encoding(cls, value: str) -> str:
@@ -57,6 +65,12 @@ class Source(Part):
         except LookupError as e:
             raise ValueError(f"'{value}' is no encoding; allowed: utf-8, utf-16, cp1252, latin-1, ...") from e
         return value
+
+    @model_validator(mode="after")
+    def _marks(self) -> Source:
+        if self.decimal == self.thousands:
+            raise ValueError(f"decimal and thousands are both '{self.decimal}'; allowed: two different marks")
+        return self
 
     @field_validator("clock_offset")
     @classmethod
@@ -72,9 +86,12 @@ class Source(Part):
 
 def _timedelta(text: str) -> pd.Timedelta:
     try:
-        return pd.Timedelta(text)
-    except ValueError as e:
-        raise ValueError(f"'{text}' is no duration; allowed: -7min, 2h, 1d") from e
+        value = pd.Timedelta(text) if re.search("[a-zA-Z:]", text) else pd.NaT  # a bare number would be nanoseconds
+    except ValueError:
+        value = pd.NaT
+    if value is pd.NaT:
+        raise ValueError(f"'{text}' is no duration; allowed: -7min, 2h, 1d")
+    return value
 
 
 class Lookup(Part):
@@ -122,7 +139,7 @@ class Form(Part):
     take: str | None = None
     default: str | None = None
     format: str | None = None
-    months: dict[str, int] = Field(default_factory=dict)
+    months: dict[str, Annotated[int, Field(ge=1, le=12)]] = Field(default_factory=dict)
     replace: dict[str, str] = Field(default_factory=dict)
     scale: float = 1.0
     add: float = 0.0
@@ -140,6 +157,18 @@ class Form(Part):
     @classmethod
     def _zone(cls, value: str | None) -> str | None:
         return time_zone(value)
+
+    @field_validator("format")
+    @classmethod
+    def _format(cls, value: str | None) -> str | None:
+        if value is not None and value != "iso":
+            try:
+                pd.to_datetime(pd.Series(["?"]), format=value, errors="coerce")
+            except ValueError as e:
+                raise ValueError(f"'{value}' is no time format: {e}; allowed: iso, or such as %d.%m.%Y %H:%M") from e
+            if not re.search("%[YyG]", value):
+                raise ValueError(f"'{value}' holds no year; allowed: iso, or such as %d.%m.%Y %H:%M")
+        return value
 
     @model_validator(mode="after")
     def _one(self) -> Form:
@@ -162,6 +191,13 @@ class Form(Part):
             for side in (self.unit.source, self.unit.target):
                 out |= side.columns() if isinstance(side, Form) else set()
         return out
+
+
+    def lookups(self) -> list[Lookup]:
+        """Lookups of this form and of the forms in it."""
+        sides = (self.unit.source, self.unit.target) if self.unit else ()
+        inner = [found for side in sides if isinstance(side, Form) for found in side.lookups()]
+        return [*([self.lookup] if self.lookup else []), *inner]
 
 
 Unit.model_rebuild()

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from plant import cells as c
 from plant.errors import SourceError, listing, nearest
-from plant.forms import Form, Item, Lookup, Source, template_fields
+from plant.forms import Form, Item, Lookup, Source, Unit, template_fields
 from plant.readers import RawFile
 from plant.site import RECORDED_AT, Site
 from plant.tables import TABLES, Column, Table
@@ -21,12 +21,14 @@ from plant.tables import TABLES, Column, Table
 # The order in which things happen; a row that turns it round is quarantined.
 _SEQUENCES = (
     ("started_at", "ended_at"),
+    ("started_at", "closed_at"),
     ("opened_at", "closed_at"),
     ("sampled_at", "approved_at"),
     ("commissioned_at", "retired_at"),
     ("record_complete_at", "reviewed_at"),
     ("reviewed_at", "disposed_at"),
 )
+_MOST_SHIFT = 300 * 366 * 8.64e10  # µs
 _MOST_CELLS = 60  # cells of a quarantined row that are kept
 
 
@@ -59,7 +61,8 @@ class Lookups:
             for raw in self._load(lookup.source, set(columns)):
                 parts = [c.text_of(raw.table[name]).astype(object) for name in columns]
                 for *key, value in zip(*parts, strict=True):
-                    found.setdefault(tuple(key), value)
+                    if not any(pd.isna(k) for k in key):  # an empty cell equals nothing
+                        found.setdefault(tuple(key), value)
             self._rows[lookup.source, columns] = found
         return self._rows[lookup.source, columns]
 
@@ -75,7 +78,7 @@ class _Problems:
         def note(mask: np.ndarray, reason: str) -> None:
             rows = np.flatnonzero(mask & (self.reason == ""))
             for i in rows:
-                cell = "" if found is None else str(found[i])
+                cell = "" if found is None else str(found[int(i)])
                 self.column[i], self.reason[i] = column, reason.replace("{}", cell[:80])
 
         return note
@@ -139,18 +142,30 @@ class _Rows:
             )
         else:
             cells = self.text(form, target)
-            values = c.numbers(cells, self.source, self.problems.at(target, cells))
-        if form.scale != 1.0 or form.add != 0.0:
-            values = values * form.scale + form.add
-        if form.unit is not None:
-            values = self._converted(values, form, target)
-        return np.round(values, form.round) if form.round is not None else values
+            values = c.numbers(cells, self.source, self.problems.at(target, cells), self._own_words(form))
+        given = ~np.isnan(values)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if form.scale != 1.0 or form.add != 0.0:
+                values = values * form.scale + form.add
+            if form.unit is not None:
+                values = self._converted(values, form.unit, target)
+            if form.round is not None:
+                values = np.round(values, form.round)
+        lost = given & ~np.isfinite(values)
+        if lost.any():
+            self.problems.at(target)(lost, "the number is too large to be converted")
+        return values
 
-    def _converted(self, values: np.ndarray, form: Form, target: str) -> np.ndarray:
+    def _own_words(self, form: Form) -> frozenset[str]:
+        """Words that do not come from the source but from the mapping."""
+        if form.crosswalk is not None:
+            walk = self.site.crosswalks[form.crosswalk]
+            return frozenset([*walk[form.take or walk.columns[0]], *([form.default] if form.default else [])])
+        return frozenset([*form.replace.values(), *([] if form.constant is None else [str(form.constant)])])
+
+    def _converted(self, values: np.ndarray, unit: Unit, target: str) -> np.ndarray:
         from plant.units import convert, problem  # pint takes a quarter of a second: only for sites that convert
 
-        unit = form.unit
-        assert unit is not None
         sides = [
             c.constant_text(s, self.n) if isinstance(s, str) else self.text(s, target)
             for s in (unit.source, unit.target)
@@ -176,7 +191,8 @@ class _Rows:
         def naive(cell: str) -> None:
             raise SourceError(
                 "naive_time",
-                f"source '{self.name}', {self.raw.label}: '{cell}' for {target} has no time zone, and the mapping names none",
+                f"source '{self.name}', {self.raw.label}: '{cell}' for {target} has no time zone, "
+                "and the mapping names none",
                 "an IANA time zone such as Europe/Dublin, or UTC",
                 f"add `time_zone:` to sources.{self.name} in site.yaml; Steadyline never guesses a zone",
             )
@@ -196,9 +212,15 @@ class _Rows:
             if form.offset.column is not None:
                 note = self.problems.at(target, _Cells(self, form.offset.column))
                 amount = c.plain_numbers(self.raw.table[form.offset.column], self.source, note) * form.offset.factor
-            amount = amount + form.offset.constant
             micros = {"s": 1e6, "min": 6e7, "h": 3.6e9, "d": 8.64e10}[form.offset.unit]
-            shift = np.where(np.isnan(amount), 0.0, np.round(amount * micros)).astype("timedelta64[us]")
+            amount = np.round((amount + form.offset.constant) * micros)
+            far = np.abs(amount) > _MOST_SHIFT
+            if far.any():
+                self.problems.at(target)(far, "the shift is longer than 300 years")
+            # Where the shift is not known, neither is the time.
+            shift = np.full(self.n, np.timedelta64("NaT"), dtype="timedelta64[us]")
+            told = ~np.isnan(amount) & ~far
+            shift[told] = amount[told].astype("timedelta64[us]")
             at = at + pd.TimedeltaIndex(shift)
         return at.as_unit("us")
 

@@ -6,7 +6,9 @@ have the header's number of fields is not dropped: it is handed on as malformed,
 
 from __future__ import annotations
 
+import csv
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,7 +58,15 @@ def find_files(name: str, source: Source, data: Path) -> list[Path]:
             "put the export below the folder given with --data",
         )
     root = data.resolve()
-    files = sorted(p for p in data.glob(source.path) if p.is_file())
+    try:
+        files = sorted(p for p in data.glob(source.path) if p.is_file())
+    except (ValueError, NotImplementedError) as e:
+        raise SourceError(
+            "bad_path",
+            f"source '{name}': path '{source.path}' is no pattern: {e}",
+            "a path such as cmms/orders_*.csv",
+            f"correct sources.{name}.path in site.yaml",
+        ) from e
     outside = [p for p in files if not p.resolve().is_relative_to(root)]
     if outside:
         raise SourceError(
@@ -68,7 +78,8 @@ def find_files(name: str, source: Source, data: Path) -> list[Path]:
         there = sorted(str(p.relative_to(data)) for p in data.rglob("*") if p.is_file())
         raise SourceError(
             "missing_file",
-            f"source '{name}' ({source.system}): no file matches '{source.path}' below {data} {nearest(source.path, there)}".rstrip(),
+            f"source '{name}' ({source.system}): no file matches '{source.path}' below {data} "
+            f"{nearest(source.path, there)}".rstrip(),
             f"files there: {listing(there)}" if there else "the folder is empty",
             f"put the export there, correct sources.{name}.path in site.yaml, or mark the source as `optional: true`",
         )
@@ -89,19 +100,14 @@ def header(name: str, source: Source, path: Path) -> list[str]:
         if source.header:
             return list(source.header)
         with path.open(encoding=source.encoding, newline="") as f:
-            first = f.readline().lstrip("\ufeff")
-        read = (
-            pacsv.read_csv(pa.py_buffer(first.encode()), parse_options=_parse_options(source))
-            if first.strip()
-            else None
-        )
-    except (UnicodeError, pa.ArrowInvalid, OSError) as e:
+            first = f.readline().lstrip("\ufeff").strip()
+        names = [n.strip() for n in next(csv.reader([first], delimiter=source.delimiter), [])]
+    except (UnicodeError, csv.Error, pa.ArrowInvalid, OSError) as e:
         raise _unreadable(name, source, path, e) from e
-    if read is None:
+    if not names:
         raise SourceError(
             "empty_file", f"source '{name}': {path.name} is empty", "a header line and rows", "export it again"
         )
-    names = [n.strip() for n in read.column_names]
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
         raise SourceError(
@@ -135,11 +141,41 @@ def read_file(name: str, source: Source, path: Path, label: str, columns: set[st
     """The rows of one file, only the columns asked for. Raises SourceError when the file as a whole is unreadable."""
     try:
         if source.format == "parquet":
-            table = pq.read_table(path, columns=sorted(columns))
+            table = _plain(name, path, pq.read_table(path, columns=sorted(columns)))
             return RawFile(label, table, np.arange(1, table.num_rows + 1))
         return _read_csv(name, source, path, label, columns)
     except (UnicodeError, pa.ArrowInvalid, pa.ArrowKeyError, OSError) as e:
         raise _unreadable(name, source, path, e) from e
+
+
+def _plain(name: str, path: Path, table: pa.Table) -> pa.Table:
+    """Typed columns without what differs by writer: dictionaries, bytes for text, NaN or blanks for empty cells."""
+    out = {}
+    for column in table.column_names:
+        values = table[column]
+        if pa.types.is_nested(values.type) and not pa.types.is_dictionary(values.type):
+            raise SourceError(
+                "unreadable_file",
+                f"source '{name}': column '{column}' of {path.name} holds {values.type}",
+                "numbers, text, true/false and times, one value a cell",
+                "export the column flat",
+            )
+        if pa.types.is_dictionary(values.type):
+            values = values.cast(values.type.value_type)
+        if pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
+            values = values.cast(pa.string())
+        if pa.types.is_floating(values.type):
+            values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
+        if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+            values = _cells(values, [""])
+        out[column] = values
+    return pa.table(out) if out else table
+
+
+def _cells(values: pa.ChunkedArray, missing: list[str]) -> pa.ChunkedArray:
+    trimmed = pc.utf8_trim_whitespace(values)
+    marks = pa.array(missing, trimmed.type)
+    return pc.if_else(pc.is_in(trimmed, value_set=marks), pa.scalar(None, trimmed.type), trimmed)
 
 
 def _read_csv(name: str, source: Source, path: Path, label: str, columns: set[str]) -> RawFile:
@@ -153,12 +189,17 @@ def _read_csv(name: str, source: Source, path: Path, label: str, columns: set[st
 
     parse = _parse_options(source)
     parse.invalid_row_handler = note
+    with path.open(encoding=source.encoding, newline="") as f:
+        starts, last, still_open = _records(f, source.delimiter)
+    above = 0 if source.header else 1  # records above the rows: the header
+    if len(starts) <= above:
+        return RawFile(label, pa.table({n: pa.array([], pa.string()) for n in names}), np.empty(0, dtype=np.int64))
     table = pacsv.read_csv(
         path,
-        # One thread: only then does the handler learn the number of the line it refuses.
+        # One thread: only then does the handler learn the number of the row it refuses.
         read_options=pacsv.ReadOptions(
             column_names=names,
-            skip_rows=0 if source.header else 1,
+            skip_rows=above,
             encoding=source.encoding,
             use_threads=False,
             block_size=1 << 24,
@@ -170,13 +211,44 @@ def _read_csv(name: str, source: Source, path: Path, label: str, columns: set[st
             strings_can_be_null=False,
         ),
     )
-    missing = pa.array([m.strip() for m in source.missing], pa.string())
-    cleaned = {}
-    for column in table.column_names:
-        cells = pc.utf8_trim_whitespace(table[column])
-        cleaned[column] = pc.if_else(pc.is_in(cells, value_set=missing), pa.scalar(None, pa.string()), cells)
-    count = table.num_rows + len(malformed)
-    offset = 1 if source.header else 2
-    refused = np.array([m.line for m in malformed], dtype=np.int64)
-    lines = np.setdiff1d(np.arange(offset, offset + count), refused)[: table.num_rows]
-    return RawFile(label, pa.table(cleaned), lines, malformed)
+    # Rows are counted without blank lines, and a quoted text may span several: back to lines as an editor shows them.
+    refused = [m.line - 1 for m in malformed]
+    malformed = [Malformed(starts[i], m.text, m.reason) for i, m in zip(refused, malformed, strict=True)]
+    lines = np.delete(starts, [*range(above), *refused])
+    if still_open:
+        reason = f"a quotation mark in this row is never closed, and takes in every line up to line {last}"
+        if len(lines) and lines[-1] == starts[-1]:
+            text = source.delimiter.join(str(c[-1]) for c in table.columns)
+            table, lines = table.slice(0, table.num_rows - 1), lines[:-1]
+            malformed.append(Malformed(int(starts[-1]), text, reason))
+        else:
+            malformed[-1] = Malformed(malformed[-1].line, malformed[-1].text, reason)
+    missing = [m.strip() for m in source.missing]
+    return RawFile(label, pa.table({n: _cells(table[n], missing) for n in table.column_names}), lines, malformed)
+
+
+def _records(lines: Iterable[str], delimiter: str) -> tuple[np.ndarray, int, bool]:
+    """First line of each record that is not blank, number of the last line, whether a quote is still open there."""
+    starts: list[int] = []
+    inside, number = False, 0
+    for number, line in enumerate(lines, 1):
+        if not inside:
+            if line in ("\n", "\r\n", "\r"):
+                continue
+            starts.append(number)
+        if '"' in line:
+            inside = _open_after(line.rstrip("\r\n"), delimiter, inside)
+    return np.array(starts, dtype=np.int64), number, inside
+
+
+def _open_after(line: str, delimiter: str, inside: bool) -> bool:
+    """Whether a quoted field is open at the end of `line`; a quote counts at the start of a field only, or doubled."""
+    before = delimiter
+    for char in line:
+        if char == '"' and inside:
+            inside, before = False, char
+        elif char == '"' and before in (delimiter, '"'):
+            inside, before = True, ""
+        else:
+            before = char if not inside else ""
+    return inside

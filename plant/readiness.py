@@ -117,7 +117,7 @@ def _orphans(snapshot: Snapshot) -> list[Finding]:
             if not len(frame) or not len(there):
                 continue
             used = pd.Series(frame[column].dropna().unique()).astype(str)
-            lost = sorted(set(used) - set(there[column if column in there else TABLES[other].key[0]].astype(str)))
+            lost = sorted(set(used) - set(there[TABLES[other].key[0]].astype(str)))
             if lost:
                 count = int(frame[column].isin(lost).sum())
                 out.append(
@@ -232,7 +232,8 @@ def _batches(snapshot: Snapshot) -> list[Finding]:
                 "medium",
                 "lab_results",
                 len(results),
-                "no result has a specification limit: values are predicted, a risk of leaving the specification cannot be",
+                "no result has a specification limit: values are predicted, "
+                "a risk of leaving the specification cannot be",
                 [],
                 _HARMS["lab_results"],
             )

@@ -61,7 +61,8 @@ def _quarantine(console: Console, connected: Connected) -> None:
     ordered = reasons.sort_values("n", ascending=False, kind="stable")
     for row in ordered.head(_MOST_REASONS).reset_index().itertuples():
         console.print(
-            f"  [yellow]{row.n}×[/] {row.table}: {escape(str(row.reason))} [dim]({escape(str(row.file))} line {int(float(str(row.line)))})[/]"
+            f"  [yellow]{row.n}×[/] {row.table}: {escape(str(row.reason))} "
+            f"[dim]({escape(str(row.file))} line {int(float(str(row.line)))})[/]"
         )
     if len(ordered) > _MOST_REASONS:
         console.print(f"  [dim]and {len(ordered) - _MOST_REASONS} more reasons[/]")

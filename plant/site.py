@@ -9,19 +9,28 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import Field, ValidationError, field_validator
+from pydantic import ValidationError, field_validator
 
 from plant.errors import SiteError, listing, nearest
-from plant.forms import Form, Item, Part, Source, time_zone
-from plant.tables import TABLES
+from plant.forms import Form, Item, Lookup, Offset, Part, Source, time_zone
+from plant.tables import TABLES, Column
 from plant.yaml_text import read_yaml
 
 RECORDED_AT = "recorded_at"
+_KEYS = {
+    "form": list(Form.model_fields),
+    "lookup": list(Lookup.model_fields),
+    "offset": list(Offset.model_fields),
+    "unit": ["from", "to"],
+}
+_ONLY_FOR = {"time": ("format", "months", "offset", "time_zone"), "float": ("scale", "add", "unit", "round")}
+_FIXED_UNITS = ("h", "d", "kg", "%")  # units of the contract that are not the site's to choose
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
 
 
@@ -43,12 +52,19 @@ class Site:
 
 
 class _Head(Part):
-    site: str = Field(pattern=_NAME.pattern)
+    site: str
     title: str
     simulated: bool = False
     time_zone: str = "UTC"
     currency: str = "EUR"
     assumptions: tuple[str, ...] = ()
+
+    @field_validator("site")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        if not _NAME.fullmatch(value):
+            raise ValueError(f"found '{value}'; allowed: letters, digits, - and _, such as dublin_2")
+        return value
 
     @field_validator("time_zone")
     @classmethod
@@ -67,7 +83,7 @@ class _Problems:
         if line not in self.lines:
             self.lines.append(line)
 
-    def parse(self, model: type[Part], value: Any, path: str) -> Any:
+    def parse(self, model: type[Part], value: Any, path: str, beside: Sequence[str] = ()) -> Any:
         """`value` as `model`, or None with every problem noted."""
         if not isinstance(value, dict | str):
             self.add(path, f"found {value!r}; allowed: a mapping (key: value)")
@@ -75,26 +91,30 @@ class _Problems:
         try:
             return model.model_validate(value)
         except ValidationError as e:
-            self.add_all(path, e, list(model.model_fields))
+            self.add_all(path, e, [*model.model_fields, *beside])
             return None
 
     def add_all(self, path: str, error: ValidationError, allowed: list[str]) -> None:
         for one in error.errors():
-            spot = ".".join([path, *(str(p) for p in one["loc"])]).strip(".")
+            # Without the names that pydantic gives to the branches of a union.
+            spot = ".".join([path, *(str(p) for p in one["loc"] if "[" not in str(p) and p != "Form")]).strip(".")
             found = one.get("input")
             if one["type"] == "extra_forbidden":
                 word = str(one["loc"][-1])
-                fields = allowed if len(one["loc"]) == 1 else list(Form.model_fields)
+                parents = [p for p in one["loc"][:-1] if p in _KEYS]
+                fields = allowed if len(one["loc"]) == 1 else _KEYS[str(parents[-1])] if parents else _KEYS["form"]
                 self.add(spot, f"unknown key '{word}'; allowed: {listing(fields, 30)} {nearest(word, fields)}".rstrip())
             elif one["type"] == "missing":
                 self.add(spot, "is missing")
             elif one["type"] == "literal_error":
                 options = re.findall(r"'([^']*)'", str(one.get("ctx", {}).get("expected", "")))
                 self.add(spot, f"found {found!r}; allowed: {listing(options)} {nearest(str(found), options)}".rstrip())
+            elif one["type"] == "string_type" and isinstance(found, bool | int | float):
+                self.add(spot, f"found {found!r}; allowed: text; write it in quotes")
             elif one["type"] == "value_error":
                 self.add(spot, str(one["msg"]).removeprefix("Value error, "))
             else:
-                self.add(spot, f"found {found!r}; {one['msg'].lower()}")
+                self.add(spot, f"found {found!r}; {one['msg'][:1].lower()}{one['msg'][1:]}")
 
 
 def load_site(folder: str | Path) -> Site:
@@ -112,7 +132,7 @@ def load_site(folder: str | Path) -> Site:
     raw = read_yaml(path)
     problems = _Problems(path)
     sections = ["sources", "crosswalks", "tables"]
-    head = problems.parse(_Head, {k: v for k, v in raw.items() if k not in sections}, "")
+    head = problems.parse(_Head, {k: v for k, v in raw.items() if k not in sections}, "", sections)
     for section in sections:
         if not isinstance(raw.get(section, {}), dict):
             problems.add(section, f"found {type(raw[section]).__name__}; allowed: a mapping of names")
@@ -161,15 +181,19 @@ def _read_csv_rows(folder: Path, name: str, where: str, problems: _Problems, dig
         return []
     if not path.is_file():
         there = sorted(str(p.relative_to(folder)) for p in folder.rglob("*.csv"))
-        problems.add(
-            where, f"file '{name}' does not exist; there are: {listing(there)} {nearest(name, there)}".rstrip()
-        )
+        beside = listing(there) or "no CSV files in the site folder"
+        problems.add(where, f"file '{name}' does not exist; there are: {beside} {nearest(name, there)}".rstrip())
         return []
     content = path.read_bytes()
     digest.update(content)
     try:
         reader = csv.DictReader(content.decode("utf-8-sig").splitlines())
-        rows = [{str(k): (v or "").strip() for k, v in row.items()} for row in reader]
+        rows = []
+        for row in reader:
+            if None in row or None in row.values():
+                problems.add(where, f"file '{name}', line {reader.line_num}: has not as many fields as its header")
+                return []
+            rows.append({str(k).strip(): str(v).strip() for k, v in row.items()})
     except (UnicodeDecodeError, csv.Error) as e:
         problems.add(where, f"file '{name}' cannot be read as UTF-8 CSV: {e}")
         return []
@@ -185,7 +209,10 @@ def _crosswalk(folder: Path, value: Any, where: str, problems: _Problems, digest
         problems.add(where, f"found {value!r}; allowed: code: word pairs, or {{file: FILE, key: COLUMN}}")
         return empty
     if "file" not in value:
-        return pd.DataFrame({"value": [str(v) for v in value.values()]}, index=[str(k) for k in value])
+        for code, word in value.items():
+            if isinstance(word, dict | list):
+                problems.add(f"{where}.{code}", f"found {word!r}; allowed: one word")
+        return pd.DataFrame({"value": [_word(v) for v in value.values()]}, index=[_word(k) for k in value])
     for extra in set(value) - {"file", "key"}:
         problems.add(
             where, f"unknown key '{extra}'; allowed: file, key {nearest(str(extra), ['file', 'key'])}".rstrip()
@@ -203,6 +230,13 @@ def _crosswalk(folder: Path, value: Any, where: str, problems: _Problems, digest
         problems.add(where, f"file '{value['file']}' lists these codes twice: {listing(twice)}")
         return empty
     return frame
+
+
+def _word(value: Any) -> str:
+    """A YAML scalar as text; nothing is an empty cell."""
+    if value is None or isinstance(value, bool):
+        return "" if value is None else str(value).lower()
+    return str(value)
 
 
 def _fill(value: Any, words: dict[str, Any], where: str, problems: _Problems) -> Any:
@@ -279,16 +313,30 @@ def _check_item(
         if name not in (*contract.names, RECORDED_AT) and not contract.open_values:
             problems.add(
                 at,
-                f"{table} has no such column; allowed: {listing(contract.names, 20)} {nearest(name, contract.names)}".rstrip(),
+                f"{table} has no such column; allowed: {listing(contract.names, 20)} "
+                f"{nearest(name, contract.names)}".rstrip(),
             )
         elif contract.open_values and not re.match(r"^[A-Za-z_][A-Za-z0-9_.]*$", name):
             problems.add(at, "allowed: names of letters, digits, dots and _")
+        else:
+            known = Column(name, "time", "") if name == RECORDED_AT else contract.column(name)
+            _check_kind(known, form, at, problems)
         _check_form(form, at, problems, sources, crosswalks)
     for column in contract.columns:
         if column.required and column.name not in item.columns:
             problems.add(f"{spot}.columns", f"the required column '{column.name}' is missing")
     if contract.one_of and not set(contract.one_of) & set(item.columns):
         problems.add(f"{spot}.columns", f"one of these is required: {', '.join(contract.one_of)}")
+
+
+def _check_kind(column: Column, form: Form, at: str, problems: _Problems) -> None:
+    """Keys that would do nothing to a column of this kind, and numbers in another unit than the contract's."""
+    for kind, keys in _ONLY_FOR.items():
+        for key in sorted(form.model_fields_set & set(keys)) if column.kind != kind else []:
+            problems.add(f"{at}.{key}", f"belongs to a {kind} column; {column.name} is a {column.kind}")
+    aim = form.unit.target if form.unit is not None else None
+    if column.unit in _FIXED_UNITS and isinstance(aim, str) and aim != column.unit:
+        problems.add(f"{at}.unit.to", f"found '{aim}'; allowed: {column.unit}, the unit of {column.name}")
 
 
 def _check_form(
@@ -299,7 +347,8 @@ def _check_form(
         if walk is None:
             problems.add(
                 f"{at}.crosswalk",
-                f"found '{form.crosswalk}'; allowed: {listing(crosswalks)} {nearest(form.crosswalk, crosswalks)}".rstrip(),
+                f"found '{form.crosswalk}'; allowed: {listing(crosswalks)} "
+                f"{nearest(form.crosswalk, crosswalks)}".rstrip(),
             )
         elif form.take is not None and form.take not in walk.columns:
             columns = [str(c) for c in walk.columns]

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from plant.errors import NotReady, StoreError
 from plant.mapping import QUARANTINE_COLUMNS
+from plant.quarantine import clashing, not_read_again, text_table, with_source
 from plant.tables import LINEAGE, TABLES, TIME_DTYPE, Table, arrow_schema, conform, empty_frame
 
 _KEY, _ROW = "_key", "_row"  # 64-bit hashes of a row's key and content
@@ -163,7 +164,7 @@ class Store:
 
     def snapshot(self, version: str | int | None = None) -> Snapshot:
         """Tables at `version` (`7` or `"site@7"`), the last load by default. Raises NotReady or StoreError."""
-        number = int(str(version).rpartition("@")[2]) if version is not None else None
+        number = self._number(version) if version is not None else None
         manifest = self.manifest(number)
         if manifest is None and self.manifest() is None:
             raise NotReady(
@@ -177,6 +178,11 @@ class Store:
                 "unknown_data_version", f"site '{self.site}' has no data version '{version}'", f"1 to {self._last()}"
             )
         return Snapshot(self.folder, manifest)
+
+    def _number(self, version: str | int) -> int:
+        """Load number of a data version; -1, which there never is, for what names another site or no number."""
+        site, _, number = str(version).rpartition("@")
+        return int(number) if site in ("", self.site) and number.isdecimal() else -1
 
     def _last(self) -> int:
         manifest = self.manifest()
@@ -201,31 +207,31 @@ class Store:
         A row whose key and content are there already is *known*. A row with a known key and other content is a
         new version: recorded when its source says, else `now`. The same key twice in one load with different
         content, and no time that tells which is later, leaves the first and quarantines the rest.
+
+        The quarantine holds what the files as last read left over: a file that is read again under a mended mapping
+        takes its old rows out, one with new content takes those out that it repeats. Old data versions keep theirs.
         """
         last = self.manifest()
         versions: dict[str, int] = dict(last["tables"]) if last else {}
+        unchanged = _unchanged_files(last, load)
         aside = list(load.quarantine)
         fresh: dict[str, pd.DataFrame] = {}
         for name, frame in load.tables.items():
             before = self._hashes(name, versions.get(name))
-            rows, known, clashes = _new_rows(TABLES[name], frame, before, now)
+            rows, known, clashes = _new_rows(TABLES[name], frame, before, now, unchanged)
             count = load.counts.setdefault(name, Count())
             count.loaded += len(rows)
             count.known += known
             count.quarantined += len(clashes)
             if len(clashes):
-                aside.append(clashes)
+                aside.append(with_source(clashes, load.sources))
             if len(rows):
                 fresh[name] = rows
         sources = {**(last["sources"] if last else {}), **load.sources}
         if not fresh and not any(len(q) for q in aside) and last is not None and last["sources"] == sources:
             return load.counts
         number = self._last() + 1
-        quarantine = last.get("quarantine") if last else None
-        if any(len(q) for q in aside):
-            together = pd.concat([q for q in aside if len(q)], ignore_index=True)
-            together.insert(0, "load", float(number))
-            quarantine = self._append(_QUARANTINE, pa.Table.from_pandas(together, preserve_index=False), quarantine)
+        quarantine = self._put_aside(last, load, aside, number)
         for name, rows in fresh.items():
             versions[name] = self._append(name, _arrow(TABLES[name], rows), versions.get(name))
         manifest = {
@@ -253,18 +259,36 @@ class Store:
         stored = _delta(self.folder / name, version).to_pyarrow_table(columns=[_KEY, _ROW, "recorded_at"])
         return pd.DataFrame(stored.to_pandas())
 
-    def _append(self, name: str, rows: pa.Table, version: int | None) -> int:
-        """Append to a Delta table, after taking back what a dead load left behind; returns the new version."""
-        from deltalake import write_deltalake
+    def _put_aside(
+        self, last: dict[str, Any] | None, load: Load, aside: list[pd.DataFrame], number: int
+    ) -> int | None:
+        """The quarantine after this load; returns the version of its table, None where nothing was ever put aside."""
+        version = last.get("quarantine") if last else None
+        fresh = _stacked(aside, QUARANTINE_COLUMNS)
+        fresh.insert(0, "load", float(number))
+        before = Snapshot(self.folder, last or {"data_version": ""}).quarantine()
+        kept = not_read_again(before, fresh, (last or {}).get("sources", {}), load.sources)
+        if not len(fresh) and len(kept) == len(before):
+            return version
+        if len(kept) == len(before):
+            return self._append(_QUARANTINE, text_table(fresh), version)
+        together = _stacked([kept, fresh], list(fresh.columns))
+        return self._append(_QUARANTINE, text_table(together), version, "overwrite")
+
+    def _append(
+        self, name: str, rows: pa.Table, version: int | None, mode: Literal["append", "overwrite"] = "append"
+    ) -> int:
+        """Add to a Delta table, after taking back what a dead load left behind; returns the new version."""
+        from deltalake import DeltaTable, write_deltalake
 
         path = self.folder / name
-        if (path / "_delta_log").is_dir():
+        if DeltaTable.is_deltatable(str(path)):
             table = _delta(path)
             if version is None:
                 table.delete()
             elif table.version() != version:
                 table.restore(version)
-        write_deltalake(str(path), rows, mode="append", schema_mode="merge")
+        write_deltalake(str(path), rows, mode=mode, schema_mode="merge")
         return int(_delta(path).version())
 
     def _write(self, number: int, manifest: dict[str, Any]) -> None:
@@ -286,15 +310,33 @@ def _arrow(table: Table, rows: pd.DataFrame) -> pa.Table:
     return pa.Table.from_pandas(rows[schema.names], schema=schema, preserve_index=False)
 
 
+def _stacked(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    filled = [f for f in frames if len(f)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=columns)
+
+
+def _unchanged_files(last: dict[str, Any] | None, load: Load) -> set[str]:
+    then = last["sources"] if last else {}
+    return {
+        key.partition(":")[2]
+        for key, new in load.sources.items()
+        if key in then and "sha256" in new and then[key].get("sha256") == new["sha256"]
+    }
+
+
 def _hash(frame: pd.DataFrame) -> np.ndarray:
     """64-bit hash of each row, of values only: the same for plain strings and categories."""
     return np.asarray(pd.util.hash_pandas_object(frame, index=False).to_numpy().view(np.int64))
 
 
 def _new_rows(
-    table: Table, frame: pd.DataFrame, before: pd.DataFrame, now: pd.Timestamp
+    table: Table, frame: pd.DataFrame, before: pd.DataFrame, now: pd.Timestamp, unchanged: set[str]
 ) -> tuple[pd.DataFrame, int, pd.DataFrame]:
-    """(rows to add, number of rows already known, quarantined clashes)."""
+    """(rows to add, number of rows already known, quarantined clashes).
+
+    unchanged: files with the content they had when they were loaded before; what such a file says again is no
+    correction of what another file has said since.
+    """
     frame = conform(table, frame.reset_index(drop=True))
     lineage = {c.name for c in LINEAGE}
     frame[_KEY] = _hash(frame[list(table.key)])
@@ -317,27 +359,15 @@ def _new_rows(
         seen = pd.MultiIndex.from_frame(before[[_KEY, _ROW, "recorded_at"]])
         exact = pd.MultiIndex.from_frame(frame[[_KEY, _ROW, "recorded_at"]]).isin(seen)
         undated_known |= exact & dated.to_numpy()
+        ever = pd.MultiIndex.from_frame(frame[[_KEY, _ROW]]).isin(pd.MultiIndex.from_frame(before[[_KEY, _ROW]]))
+        undated_known |= ever & ~dated.to_numpy() & frame["source_file"].isin(unchanged).to_numpy()
     known = repeated.to_numpy() | undated_known
     rest = frame[~known]
-    clash = rest.duplicated([_KEY, "recorded_at"]).to_numpy()
+    # Against all rows of this load: the first may be known already, and the second is no correction of it then.
+    several = frame[~repeated].duplicated([_KEY, "recorded_at"]).reindex(rest.index)
+    clash = several.to_numpy(dtype=bool)
     clashes = rest[clash]
     rows = rest[~clash].copy()
     corrected = rows["recorded_at"].isna() & rows[_KEY].isin(latest[_KEY])
     rows.loc[corrected, "recorded_at"] = now
-    return rows, int(known.sum()), _as_quarantine(table, clashes)
-
-
-def _as_quarantine(table: Table, clashes: pd.DataFrame) -> pd.DataFrame:
-    records = [
-        {
-            "table": table.name,
-            "source": "",
-            "file": row["source_file"],
-            "line": row["source_line"],
-            "column": ", ".join(table.key),
-            "reason": f"key {tuple(row[k] for k in table.key)!s} stands twice in this load with different content; the first row was kept",
-            "row": json.dumps({k: row[k] for k in table.names}, default=str, ensure_ascii=False),
-        }
-        for row in clashes.to_dict("records")
-    ]
-    return pd.DataFrame(records, columns=QUARANTINE_COLUMNS)
+    return rows, int(known.sum()), clashing(table, clashes)

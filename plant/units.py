@@ -37,8 +37,16 @@ def problem(source: str, target: str) -> str:
             _unit(side)
         except Exception:  # pint raises many kinds for text that is no unit
             return f"'{side}' is no unit; allowed: units such as degC, bar, kN, mm, rpm, %"
-    if not _unit(source).is_compatible_with(_unit(target)):
-        return f"'{source}' cannot be converted to '{target}': one measures {_unit(source).dimensionality}, the other {_unit(target).dimensionality}"
+    one, other = _unit(source), _unit(target)
+    if not one.is_compatible_with(other):
+        return (
+            f"'{source}' cannot be converted to '{target}': "
+            f"one measures {one.dimensionality}, the other {other.dimensionality}"
+        )
+    try:
+        convert(np.ones(1), source, target)
+    except Exception as e:  # a temperature with an offset inside a product, for example
+        return f"'{source}' cannot be converted to '{target}': {e}"
     return ""
 
 

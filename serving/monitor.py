@@ -21,7 +21,8 @@ from scipy.stats import wasserstein_distance
 
 from features.assemble import Matrix, batch_matrix, equipment_matrix
 from features.labels import cutoff_grid, gate_times
-from governance.database import connect, monitoring
+from governance import versions
+from governance.database import connect, monitoring, reading
 from models.spec import FailureSpec, QualitySpec
 from plant.errors import NotReady, SteadylineError
 from plant.home import reports_folder
@@ -93,6 +94,24 @@ def monitor(
         ))
     engine.dispose()
     return result
+
+
+def monitor_site(
+    home: Path, site: Site, model: str | None, recent: str | pd.Timedelta, progress: Progress = lambda _: None
+) -> list[dict[str, Any]]:
+    """`monitor` of one model, or of every model of the site that has a champion. Raises NotReady when none has."""
+    names = [model] if model else []
+    if not names:
+        engine = connect(home)
+        with reading(engine) as connection:
+            names = sorted(v.model for v in versions.champions(connection, site.name))
+        engine.dispose()
+    if not names:
+        raise NotReady(
+            "no_champion", f"no model of site '{site.name}' has a champion to watch", "a model that was promoted",
+            "steadyline promote MODEL VERSION --as USER",
+        )
+    return [monitor(home, site, name, recent, progress) for name in names]
 
 
 def _length(recent: str | pd.Timedelta) -> pd.Timedelta:

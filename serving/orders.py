@@ -22,6 +22,7 @@ from governance.database import one_at_a_time, work_orders_book
 from models.spec import FailureSpec
 from plant.store import SnapshotLike
 from serving.scoring import Scorer
+from serving.words import percent
 
 ACTOR = "steadyline"  # orders are opened by the service itself, under the rules of a signed model version
 WORK = ("corrective", "preventive")
@@ -129,7 +130,7 @@ def reason_sentence(score: Mapping[str, Any]) -> str:
     risk = next(r["probability"] for r in score["risks"] if r["horizon"] == horizon)
     because = "; ".join(str(r["text"]) for r in score["reasons"][:2])
     sentence = (
-        f"{risk:.0%} risk of {_mode(score) or 'failure'} within {horizon}; waiting is expected to cost "
+        f"{percent(risk)} risk of {_mode(score) or 'failure'} within {horizon}; waiting is expected to cost "
         f"{decision['expected_loss']:,.0f} {decision['currency']}, an order now saves "
         f"{decision['expected_saving']:,.0f} {decision['currency']}"
     )

@@ -20,53 +20,55 @@ _VERDICT = {
 BAR = 12
 
 
+def render_scores(console: Console, task: str, scores: Sequence[Mapping[str, Any]]) -> None:
+    """Scores of a `failure` or a `quality` model."""
+    (render_equipment if task == "failure" else render_batches)(console, scores)
+
+
 def render_equipment(console: Console, scores: Sequence[Mapping[str, Any]], most: int = 10) -> None:
-    """The highest equipment risks, each with its reasons in words."""
+    """The highest equipment risks, each with its reasons in words below it."""
     ranked = sorted(scores, key=lambda s: (-decision_risk(s), str(s["equipment_id"])))
     if not ranked:
         console.print("No equipment was scored.")
         return
     _head(console, "Equipment at risk", ranked[0], f"{min(most, len(ranked))} of {len(ranked)} equipment")
-    table = Table(show_lines=True)
-    table.add_column("equipment")
-    for risk in ranked[0]["risks"]:
-        table.add_column(f"within {risk['horizon']}", justify="right")
-    for name in ("likeliest failure", "time left", "decision", "why"):
-        table.add_column(name, overflow="fold")
-    for score in ranked[:most]:
+    for place, score in enumerate(ranked[:most], 1):
         modes, life = score["failure_modes"], score["remaining_life"]
-        table.add_row(
-            f"[bold]{escape(str(score['equipment_id']))}[/]\n[dim]{escape(str(score['equipment_class']))}[/]",
-            *(_cell(float(r["probability"])) for r in score["risks"]),
-            f"{escape(str(modes[0]['mode']))} {percent(modes[0]['probability'])}" if modes else "not recorded",
-            f"{'more than ' if life['beyond'] else ''}{days(life['median_days'])}",
-            _ACTION[score["decision"]["action"]], _reasons(score["reasons"]),
+        risk = decision_risk(score)
+        others = ", ".join(
+            f"{percent(r['probability'])} within {r['horizon']}"
+            for r in score["risks"] if r["horizon"] != score["decision_horizon"]
         )
-    console.print(table)
+        left = f"{'more than ' if life['beyond'] else 'about '}{days(life['median_days'])} left"
+        mode = f"{escape(str(modes[0]['mode']))}, " if modes else ""
+        console.print(
+            f"[bold]{place:>3}. {escape(score['equipment_id'])}[/] [dim]{escape(str(score['equipment_class']))}[/]  "
+            f"{_bar(risk)} [bold]{percent(risk)}[/] within {score['decision_horizon']} [dim]({others})[/]  "
+            f"{mode}{left}  {_ACTION[score['decision']['action']]}", highlight=False,
+        )
+        _reasons(console, score["reasons"])
 
 
 def render_batches(console: Console, scores: Sequence[Mapping[str, Any]], most: int = 10) -> None:
-    """The batches that need attention first, each with the attribute concerned."""
+    """The batches that need attention first, each with the attribute concerned and the reasons below it."""
     if not scores:
         console.print("No batch has a result outstanding.")
         return
     rows = [(worst_attribute(s), s) for s in scores]
     rows.sort(key=lambda r: (ATTENTION[r[0]["verdict"]], -(r[0]["prob_out_of_spec"] or 0.0), str(r[1]["batch_id"])))
-    _head(console, "Batches", rows[0][1], f"{min(most, len(rows))} of {len(rows)} batches")
-    table = Table(show_lines=True)
-    for name in ("batch", "stage", "attribute", "expected", "90 % interval", "limits", "out of spec", "verdict", "why"):
-        table.add_column(name, overflow="fold")
-    for worst, score in rows[:most]:
+    _head(console, "Batches with results outstanding", rows[0][1], f"{min(most, len(rows))} of {len(rows)} batches")
+    for place, (worst, score) in enumerate(rows[:most], 1):
         low, high = worst["interval_90"]
-        table.add_row(
-            f"[bold]{escape(str(score['batch_id']))}[/]\n[dim]{escape(str(score['product']))}[/]",
-            escape(stage(str(score["gate"]))), escape(str(worst["attribute"])),
-            f"{number(worst['expected'])} {escape(str(worst['unit']))}",
-            f"{number(low)} to {number(high)}", limits(worst["lower_spec"], worst["upper_spec"]),
-            "–" if worst["prob_out_of_spec"] is None else percent(worst["prob_out_of_spec"]),
-            _VERDICT[worst["verdict"]], _reasons(worst["reasons"]),
+        allowed = limits(worst["lower_spec"], worst["upper_spec"])
+        outside = worst["prob_out_of_spec"]
+        risk = "" if outside is None else f"{_bar(outside)} [bold]{percent(outside)}[/] out of spec  "
+        console.print(
+            f"[bold]{place:>3}. {escape(str(score['batch_id']))}[/] [dim]{escape(str(score['product']))}, "
+            f"{escape(stage(str(score['gate'])))}[/]  {risk}[bold]{escape(str(worst['attribute']))}[/] expected "
+            f"{number(worst['expected'])} {escape(str(worst['unit']))} ({number(low)} to {number(high)}; "
+            f"limits {allowed})  {_VERDICT[worst['verdict']]}", highlight=False,
         )
-    console.print(table)
+        _reasons(console, worst["reasons"])
 
 
 def render_orders(console: Console, outcome: Mapping[str, Any]) -> None:
@@ -108,10 +110,13 @@ def _head(console: Console, title: str, score: Mapping[str, Any], count: str) ->
     )
 
 
-def _cell(risk: float) -> str:
+def _bar(risk: float) -> str:
     full = round(risk * BAR)
-    return f"{percent(risk)}\n[red]{'█' * full}[/][dim]{'░' * (BAR - full)}[/]"
+    return f"[red]{'█' * full}[/][dim]{'░' * (BAR - full)}[/]"
 
 
-def _reasons(reasons: Sequence[Mapping[str, Any]]) -> str:
-    return "\n".join(escape(str(r["text"])) for r in reasons) or "no single reason stands out"
+def _reasons(console: Console, reasons: Sequence[Mapping[str, Any]]) -> None:
+    for reason in reasons:
+        console.print(f"       [dim]- {escape(str(reason['text']))}[/]", highlight=False)
+    if not reasons:
+        console.print("       [dim]no single reason stands out[/]")

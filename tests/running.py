@@ -64,7 +64,8 @@ def environment(home: Path) -> dict[str, str]:
     """The environment of a command that keeps its state in `home`, and nothing in the user's."""
     unwanted = ("STEADYLINE_SITES", "STEADYLINE_ALLOWED_HOSTS", "STEADYLINE_DATABASE_URL")
     kept = {name: value for name, value in os.environ.items() if name not in unwanted}
-    return kept | {"STEADYLINE_HOME": str(home), "HOME": str(home.parent), "PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join(filter(None, [str(ROOT), kept.get("PYTHONPATH")]))
+    return kept | {"STEADYLINE_HOME": str(home), "HOME": str(home.parent), "PYTHONPATH": path}
 
 
 def free_port() -> int:

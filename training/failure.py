@@ -69,7 +69,7 @@ def population(snapshot: SnapshotLike, spec: FailureSpec) -> list[str]:
 
 
 def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress = lambda _: None) -> FailureTraining:
-    """Fit and backtest. Raises SteadylineError for too few failures, an empty population or a split outside the data."""
+    """Fit and backtest. Raises SteadylineError for too few failures, no equipment or a split outside the data."""
     equipment = population(snapshot, spec)
     end = min(spec.cutoffs.end or snapshot.data_end, snapshot.data_end)
     start = spec.cutoffs.start or _first_time(snapshot, equipment)
@@ -288,8 +288,8 @@ def _alarms(
 ) -> dict[str, float | int | None]:
     """The backtest in events: an alarm lasts while the risk stays above the threshold of its fold.
 
-    A failure is caught when an alarm stood at a cut-off within the decision horizon before it; an alarm is false when it
-    ends without a failure within the horizon after its last cut-off. Alarms whose outcome is not known are left out.
+    A failure is caught when an alarm stood at a cut-off within the decision horizon before it; an alarm is false when
+    it ends without a failure within the horizon after its last cut-off. Alarms whose outcome is not known are left out.
     """
     level = np.concatenate([np.full(len(f.rows), f.threshold.order_at) for f in fits])
     horizon = spec.decision_horizon.hours

@@ -75,6 +75,9 @@ def train_quality(snapshot: SnapshotLike, spec: QualitySpec, progress: Progress 
             hint="connect laboratory results, or correct population.product",
         )
     cuts = _folds(tested["t"], spec)
+    entered = gates[spec.gates[0]].set_index("batch_id")["t"]
+    # A batch belongs to one fold at every gate: that in which it passed the first one.
+    gates = {gate: rows.assign(entered=rows["batch_id"].map(entered)) for gate, rows in gates.items()}
     feature_plan = plan(snapshot, spec.features, "batch", cuts[0].origin, None)
     matrices = {}
     for gate, rows in gates.items():
@@ -142,12 +145,12 @@ def base_columns(matrix: Matrix, attribute: str) -> tuple[int, ...]:
 def _fit(
     spec: QualitySpec, matrix: Matrix, rows: pd.DataFrame, of: pd.DataFrame, attribute: str, fold: Fold
 ) -> AttributeFit:
-    """Learn from results approved before the fold begins; predict the batches in it, each with what was known by then."""
+    """Learn from results approved before the fold begins; predict its batches, each with what was known by then."""
     value = rows["batch_id"].map(of["value"]).to_numpy(np.float64)
     approved = pd.DatetimeIndex(rows["batch_id"].map(of["approved_at"]))
-    t = pd.DatetimeIndex(rows["t"])
+    t, entered = pd.DatetimeIndex(rows["t"]), pd.DatetimeIndex(rows["entered"])
     train = np.flatnonzero((t < fold.origin) & (approved < fold.origin) & np.isfinite(value))
-    test = np.flatnonzero((t >= fold.origin) & (t < fold.end) & np.isfinite(value))
+    test = np.flatnonzero((entered >= fold.origin) & (entered < fold.end) & np.isfinite(value))
     model = AttributeModel(
         spec.lightgbm.params(),
         spec.lightgbm.rounds or 400,
@@ -256,7 +259,7 @@ def asked_of(rows: pd.DataFrame, fit: AttributeFit, by_batch: pd.Series) -> np.n
 
 
 def _verdict(y: np.ndarray, point: np.ndarray, guess: np.ndarray, name: str, seed: int) -> tuple[str, str]:
-    """`skilled` when the error is below that of the best naive guess, and stays so in resamples of blocks of batches."""
+    """`skilled` when the error is below that of the best naive guess, also in resamples of blocks of batches."""
     told = np.isfinite(y) & np.isfinite(point) & np.isfinite(guess)
     gain = np.abs(y - guess)[told] - np.abs(y - point)[told]
     if not len(gain):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -13,12 +14,21 @@ def _number(value: float | None, digits: int = 3) -> str:
     return "n/a" if value is None else f"{value:.{digits}f}"
 
 
+def render_tasks(console: Console, tasks: Sequence[dict[str, Any]]) -> None:
+    """Backtests of several versions, one below the other."""
+    for task in tasks:
+        render_task(console, task)
+
+
 def render_task(console: Console, task: dict[str, Any]) -> None:
     """Backtest of one version beside its baselines."""
     simulated = " [bold magenta]SIMULATED[/]" if task["simulated"] else ""
     console.print(f"\n[bold]{escape(task['title'])}[/]{simulated}  ·  {task['model']} version {task['version']}")
-    tested = f"trained before {task['train']['end'][:10]}, tested on {task['test']['start'][:10]} to {task['test']['end'][:10]}"
-    console.print(f"  [dim]{tested}, {task['test']['folds']} fold(s); bundle {task['bundle_sha256'][:12]}[/]")
+    test = task["test"]
+    console.print(
+        f"  [dim]trained before {task['train']['end'][:10]}, tested on {test['start'][:10]} to {test['end'][:10]}, "
+        f"{test['folds']} fold(s); bundle {task['bundle_sha256'][:12]}[/]"
+    )
     (_failure if task["task"] == "failure" else _quality)(console, task)
     colour = "green" if task["beats_baseline"] else "yellow"
     console.print(f"  verdict: [{colour}]{escape(task['verdict'])}[/]")
@@ -26,53 +36,32 @@ def render_task(console: Console, task: dict[str, Any]) -> None:
 
 def _failure(console: Console, task: dict[str, Any]) -> None:
     table = Table()
-    for name in (
-        "horizon",
-        "failures / rows",
-        "AUC",
-        "AUC by age alone",
-        "average precision",
-        "base rate",
-        "calibration error",
-        "Brier",
-        "best baseline",
-    ):
+    for name in ("horizon", "failures", "AUC (by age alone)", "average precision (base rate)", "calibration error"):
         table.add_column(name, justify="right")
     for name, h in task["horizons"].items():
-        best = min((b["brier"] for b in h["baselines"].values() if b["brier"] is not None), default=None)
         table.add_row(
             name,
-            f"{h['failures']:,} / {h['n']:,}",
-            _number(h["auc"]),
-            _number(h["baselines"]["age"]["auc"]),
-            _number(h["average_precision"]),
-            _number(h["base_rate"], 4),
+            f"{h['failures']:,} of {h['n']:,}",
+            f"{_number(h['auc'])} ({_number(h['baselines']['age']['auc'])})",
+            f"{_number(h['average_precision'])} ({_number(h['base_rate'])})",
             _number(h["ece"], 4),
-            _number(h["brier"], 4),
-            _number(best, 4),
         )
     console.print(table)
+    d = task["horizons"][task["decision_horizon"]]
+    rivals = ", ".join(f"{n.replace('_', ' ')} {_number(b['brier'], 4)}" for n, b in d["baselines"].items())
+    console.print(f"  Brier score at {task['decision_horizon']}: {_number(d['brier'], 4)} (baselines: {rivals})")
     events = task["events"]
-    lead = (
-        f", median first warning {events['median_lead_h']:.0f} h ahead" if events["median_lead_h"] is not None else ""
-    )
+    lead = events["median_lead_h"]
     console.print(
-        f"  at the threshold that costs least: {events['caught']} of {events['failures']} failures caught{lead}; "
-        f"{_number(events['false_alarms_per_equipment_year'], 1)} false alarms per equipment-year"
+        f"  at the threshold that costs least: {events['caught']} of {events['failures']} failures caught"
+        + (f", median first warning {lead:.0f} h ahead" if lead is not None else "")
+        + f"; {_number(events['false_alarms_per_equipment_year'], 1)} false alarms per equipment-year"
     )
 
 
 def _quality(console: Console, task: dict[str, Any]) -> None:
     table = Table()
-    for name in (
-        "attribute",
-        "batches",
-        "R²",
-        "error",
-        "error of the best naive guess",
-        "90 % interval covers",
-        "verdict",
-    ):
+    for name in ("attribute", "batches", "R²", "error (best naive)", "90 % covers", "verdict"):
         table.add_column(name, justify="left" if name in ("attribute", "verdict") else "right")
     for name, a in task["attributes"].items():
         colour = "green" if a["verdict"] == "skilled" else "yellow"
@@ -80,9 +69,10 @@ def _quality(console: Console, task: dict[str, Any]) -> None:
             escape(name),
             str(a["n"]),
             _number(a["r2"]),
-            f"{_number(a['mae'], 4)} {escape(a['unit'])}",
-            f"{_number(a['mae_naive'], 4)} ({escape(a['naive'])})",
+            f"{_number(a['mae'], 4)} ({_number(a['mae_naive'], 4)}) {escape(a['unit'])}",
             "n/a" if a["coverage_90"] is None else f"{100 * a['coverage_90']:.1f} %",
             f"[{colour}]{a['verdict']}[/]",
         )
     console.print(table)
+    for name, a in task["attributes"].items():
+        console.print(f"  [dim]{escape(name)}: {escape(a['why'])}[/]")

@@ -1,0 +1,65 @@
+"""Rows that were put aside: from which file, in which load, and until when.
+
+The quarantine holds what the files, as last read, left over. Data versions before a load keep theirs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from plant.mapping import QUARANTINE_COLUMNS
+from plant.tables import Table
+
+
+def with_source(clashes: pd.DataFrame, sources: Mapping[str, Any]) -> pd.DataFrame:
+    """Clashes with the name of their source, counted for the file they stand in."""
+    names = {key.partition(":")[2]: key for key in sources}
+    for table, file in clashes[["table", "file"]].itertuples(index=False):
+        counts = sources.get(names.get(file, ""), {}).get("tables", {})
+        if table in counts:
+            counts[table]["quarantined"] += 1
+    return clashes.assign(source=[names.get(f, "").partition(":")[0] for f in clashes["file"]])
+
+
+def not_read_again(
+    before: pd.DataFrame, fresh: pd.DataFrame, then: Mapping[str, Any], now: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Quarantined rows of earlier loads that this one has not replaced."""
+    if not len(before):
+        return before
+    read = {k for k, s in now.items() if k in then and s.get("mark") != then[k].get("mark")}
+    same = {k for k in read if now[k].get("sha256") == then[k].get("sha256")}
+    file = before["source"] + ":" + before["file"]
+    words = ["table", "source", "file", "row"]
+    repeated = pd.MultiIndex.from_frame(before[words]).isin(pd.MultiIndex.from_frame(fresh[words]))
+    return before[~(file.isin(same) | (file.isin(read) & repeated))]
+
+
+def text_table(quarantine: pd.DataFrame) -> pa.Table:
+    """As it is stored: text, but for the two numbers."""
+    numbers = {"load", "line"}
+    schema = pa.schema([pa.field(c, pa.float64() if c in numbers else pa.string()) for c in quarantine.columns])
+    return pa.Table.from_pandas(quarantine, schema=schema, preserve_index=False)
+
+
+def clashing(table: Table, clashes: pd.DataFrame) -> pd.DataFrame:
+    """Canonical rows that contradict an earlier row of the same load, as quarantine rows (without their source)."""
+    records = [
+        {
+            "table": table.name,
+            "source": "",
+            "file": row["source_file"],
+            "line": row["source_line"],
+            "column": ", ".join(table.key),
+            "reason": f"key '{'/'.join(str(row[k]) for k in table.key)}' stands twice in this load "
+            "with different content; the first row was kept",
+            "row": json.dumps({k: row[k] for k in table.names}, default=str, ensure_ascii=False),
+        }
+        for row in clashes.to_dict("records")
+    ]
+    return pd.DataFrame(records, columns=QUARANTINE_COLUMNS)

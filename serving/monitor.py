@@ -215,10 +215,19 @@ def _usual(reference: pd.DataFrame, spans: np.ndarray) -> dict[str, float]:
 
 
 def _comparable(reference: pd.DataFrame, current: pd.DataFrame) -> list[str]:
-    return [
-        str(n) for n in reference
-        if reference[n].nunique(dropna=True) > 1 and current[n].notna().any()
-    ]
+    """Columns with something to compare; those that vary by rounding alone have no histogram."""
+    return [str(n) for n in reference if _varies(reference[n]) and current[n].notna().any()]
+
+
+def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
+    """Nine digits of each column: noise of the last bits is no distribution, and cannot be drawn as one."""
+    size = 10.0 ** np.floor(np.log10(frame.abs().max().replace(0.0, 1.0)))
+    return (frame / size).round(9) * size
+
+
+def _varies(values: pd.Series) -> bool:
+    low, high = values.min(), values.max()
+    return bool(high - low > 1e-9 * max(abs(low), abs(high)))
 
 
 def _evidently(
@@ -237,7 +246,8 @@ def _evidently(
             per_column_threshold={n: usual[n] for n in names},
         )
         snapshot = Report([preset]).run(
-            Dataset.from_pandas(current[names], definition), Dataset.from_pandas(reference[names], definition)
+            Dataset.from_pandas(_rounded(current[names]), definition),
+            Dataset.from_pandas(_rounded(reference[names]), definition),
         )
         path.parent.mkdir(parents=True, exist_ok=True)
         snapshot.save_html(str(path))

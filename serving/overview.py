@@ -21,6 +21,7 @@ from serving.orders import Order, open_book
 from serving.words import ATTENTION, decision_risk, worst_attribute
 
 MOST_EQUIPMENT, MOST_BATCHES = 20, 20
+WANTING = ("out_of_spec_expected", "at_risk")
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,11 @@ class ModelState:
 
 @dataclass(frozen=True)
 class SiteState:
-    """Everything about one site, ready to be rendered."""
+    """Everything about one site, ready to be rendered.
+
+    equipment_wanting: scored equipment whose decision is to open an order; batches_wanting: scored batches that are
+    expected out of specification or at risk; data_end: end of the data that the newest scores were made from.
+    """
 
     name: str
     title: str
@@ -57,9 +62,12 @@ class SiteState:
     models: list[ModelState]
     equipment: list[dict[str, Any]] = field(default_factory=list)
     equipment_scored: int = 0
+    equipment_wanting: int = 0
     batches: list[dict[str, Any]] = field(default_factory=list)
     batches_scored: int = 0
+    batches_wanting: int = 0
     orders: list[Order] = field(default_factory=list)
+    data_end: str | None = None
 
 
 def overview(fleet: Fleet) -> list[SiteState]:
@@ -82,9 +90,14 @@ def _site(connection: Connection, fleet: Fleet, site: Site) -> SiteState:
     equipment.sort(key=lambda s: (-decision_risk(s), str(s["equipment_id"])))
     rows = [_row(score) for score in batches]
     rows.sort(key=lambda r: (ATTENTION[r["worst"]["verdict"]], -(r["worst"]["prob_out_of_spec"] or 0.0), r["batch_id"]))
+    ends = [str(score["data_end"]) for score in (*equipment, *batches)]
     return SiteState(
         site.name, site.title, site.simulated, site.time_zone, _data(fleet.data[site.name].store), states,
-        equipment[:MOST_EQUIPMENT], len(equipment), rows[:MOST_BATCHES], len(rows), open_book(connection, site.name),
+        equipment=equipment[:MOST_EQUIPMENT], equipment_scored=len(equipment),
+        equipment_wanting=sum(score["decision"]["action"] == "open_order" for score in equipment),
+        batches=rows[:MOST_BATCHES], batches_scored=len(rows),
+        batches_wanting=sum(row["worst"]["verdict"] in WANTING for row in rows),
+        orders=open_book(connection, site.name), data_end=max(ends, default=None),
     )
 
 

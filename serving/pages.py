@@ -87,7 +87,7 @@ def _templates() -> Environment:
             loader=PackageLoader("serving"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
             lstrip_blocks=True,
         )
-        named = ("when", "percent", "number", "bar", "money", "days", "limits", "stage", "headline")
+        named = ("when", "percent", "number", "bar", "money", "days", "limits", "stage", "headline", "plain", "age")
         _environment.filters.update({name: getattr(words, name) for name in named})
     return _environment
 

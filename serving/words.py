@@ -62,11 +62,19 @@ def bar(value: float, width: int = 120) -> int:
     return max(1, round(min(max(value, 0.0), 1.0) * width))
 
 
-
-
 def money(value: float, currency: str) -> str:
     """An amount in whole units of its currency."""
     return f"under 1 {currency}" if 0 < abs(value) < 1 else f"{value:,.0f} {currency}"
+
+
+def plain(name: str) -> str:
+    """A code of the plant language as people write it: `nozzle_blockage` is "nozzle blockage". Never for ids."""
+    return name.replace("_", " ")
+
+
+def age(value: datetime | str, now: datetime) -> str:
+    """How long before `now` a time was: hours below two days, days above."""
+    return days(max(0.0, (pd.Timestamp(now) - pd.Timestamp(value)) / pd.Timedelta(days=1)))
 
 
 def days(value: float) -> str:

@@ -85,7 +85,7 @@ class Snapshot:
         self._frames: dict[str, pd.DataFrame] = {}
 
     def table(self, name: str) -> pd.DataFrame:
-        """Rows of a canonical table with the dtypes of its contract, all versions of a row included."""
+        """Rows of a canonical table with the dtypes of its contract; all versions of a row, the newest last."""
         if name not in TABLES:
             raise KeyError(name)
         if name not in self._frames:
@@ -104,7 +104,11 @@ class Snapshot:
                     stored.schema.field(name).type
                 ):
                     stored = stored.set_column(i, name, stored[name].dictionary_encode())
-        return conform(table, stored.to_pandas())
+        frame = conform(table, stored.to_pandas())
+        if frame["recorded_at"].isna().all():
+            return frame
+        # Delta gives its files in an order of its own. An empty time is that of a first version.
+        return frame.sort_values("recorded_at", kind="stable", na_position="first", ignore_index=True)
 
     @cached_property
     def data_end(self) -> pd.Timestamp:
@@ -115,7 +119,8 @@ class Snapshot:
         version = self.manifest.get("quarantine")
         if version is None:
             return pd.DataFrame(columns=["load", *QUARANTINE_COLUMNS])
-        return pd.DataFrame(_delta(self.folder / _QUARANTINE, int(version)).to_pyarrow_table().to_pandas())
+        frame = pd.DataFrame(_delta(self.folder / _QUARANTINE, int(version)).to_pyarrow_table().to_pandas())
+        return frame.sort_values("load", kind="stable", ignore_index=True)
 
 
 def _delta(path: Path, version: int | None = None) -> Any:

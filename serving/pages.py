@@ -70,6 +70,7 @@ def create_app(fleet: Callable[[], Fleet], openapi: Callable[[], dict[str, Any]]
         Route("/docs.json", lambda _: JSONResponse(openapi())),
         Route("/steadyline.css", static("steadyline.css")),
         Route("/docs.js", static("docs.js")),
+        Route("/icon.svg", static("icon.svg")),
     ])
 
 

@@ -296,11 +296,12 @@ def monitor(
     chosen = open_site(site)
     with progress() as tell:
         results = monitor_site(state_home(), chosen, model, recent, tell)
-    show(
-        {"site": chosen.name, "monitoring": results},
-        as_json,
-        lambda console: [render_monitor(console, r) for r in results] and None,
-    )
+
+    def render(console: Any) -> None:
+        for result in results:
+            render_monitor(console, result)
+
+    show({"site": chosen.name, "monitoring": results}, as_json, render)
 
 
 @app.command(epilog="Example: `steadyline serve sites/virtual_dublin sites/virtual_graz`")

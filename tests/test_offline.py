@@ -85,8 +85,8 @@ def test_the_whole_circle_calls_nobody(guard: Guard, tiny_exports: Path, tiny_si
         [*prefix, sys.executable, str(OFFLINE / "job.py"), str(tiny_exports), str(tiny_site)],
         env=guard.environment | more, capture_output=True, text=True,
     )
-    assert run.returncode == 0, run.stderr[-4000:] + run.stdout[-2000:]
     assert guard.tried() == [], "something called out"
+    assert run.returncode == 0, run.stderr[-4000:] + run.stdout[-2000:]
     assert json.loads(run.stdout.splitlines()[-1]) == {"version": "1", "pages": [200, 200, 200]}
     served = [line for line in guard.watched() if " serve " in line]
     assert served, f"the service was not watched: {guard.watched()}"

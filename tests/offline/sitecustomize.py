@@ -24,14 +24,15 @@ _WATCHED = {
 
 
 def _stays_here(target: Any) -> bool:
-    """Whether a target lies on this machine: a path, a netlink socket, nothing at all, or a loopback address."""
+    """Whether a target lies on this machine: a path, a netlink socket, nothing at all, an address of its own."""
     host = target[0] if isinstance(target, tuple) and target else target
     if isinstance(target, (str, bytes)) and (not target or target[:1] in ("/", b"/", "\0", b"\0")):
         return True
     if host is None or isinstance(host, int) or host in ("", b"", "localhost", b"localhost"):
         return True
     try:
-        return ipaddress.ip_address(host.decode() if isinstance(host, bytes) else host).is_loopback
+        address = ipaddress.ip_address(host.decode() if isinstance(host, bytes) else host)
+        return address.is_loopback or address.is_unspecified
     except ValueError:
         return False
 

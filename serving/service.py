@@ -1,7 +1,8 @@
 """The scoring service: two BentoML APIs, and the pages mounted beside them.
 
 It reads which home and which sites to serve from STEADYLINE_HOME and STEADYLINE_SITES, so that it runs in
-the same way from `steadyline serve` and from BentoML's own command.
+the same way from `steadyline serve` and from BentoML's own command. That command decides on its usage
+reports before it reads this file: there, BENTOML_DO_NOT_TRACK=True has to come from the environment.
 """
 
 from __future__ import annotations

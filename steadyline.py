@@ -368,17 +368,17 @@ def demo(
         else:
             render_batches(console, scorer.batches())
     console.rule("4. Where to go next")
+    me = sys.argv[0] if os.sep in sys.argv[0] else "steadyline"
     console.print(
         f"State: {home}. Reports: {home / 'reports'}.\n"
-        f"Ask for one equipment: steadyline score equipment {site.folder} press-1\n"
-        f"Watch for drift:       steadyline monitor {site.folder}\n"
-        "Your own plant:        docs/reference/site-yaml.md, then steadyline run sites/YOURS --data DIR",
+        f"Ask for one equipment: {me} score equipment {site.folder} press-1\n"
+        f"Watch for drift:       {me} monitor {site.folder}\n"
+        f"Serve the scores:      {me} serve {site.folder}\n"
+        f"Your own plant:        docs/reference/site-yaml.md, then {me} run sites/YOURS --data DIR",
         highlight=False, soft_wrap=True,
     )
     if serve_after:
         serve([str(s.folder) for s in sites], "127.0.0.1", port)
-    else:
-        console.print(f"Serve it:              steadyline serve {site.folder}", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -211,9 +211,10 @@ class _Rows:
             amount = np.zeros(self.n)
             if form.offset.column is not None:
                 note = self.problems.at(target, _Cells(self, form.offset.column))
-                amount = c.plain_numbers(self.raw.table[form.offset.column], self.source, note) * form.offset.factor
+                amount = c.plain_numbers(self.raw.table[form.offset.column], self.source, note)
             micros = {"s": 1e6, "min": 6e7, "h": 3.6e9, "d": 8.64e10}[form.offset.unit]
-            amount = np.round((amount + form.offset.constant) * micros)
+            with np.errstate(over="ignore"):
+                amount = np.round((amount * form.offset.factor + form.offset.constant) * micros)
             far = np.abs(amount) > _MOST_SHIFT
             if far.any():
                 self.problems.at(target)(far, "the shift is longer than 300 years")

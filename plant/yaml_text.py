@@ -60,7 +60,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise SiteError(
             "bad_yaml", f"{path} is not UTF-8 text: {e.reason} at byte {e.start}", hint="save it as UTF-8"
         ) from e
-    except yaml.YAMLError as e:
+    except (yaml.YAMLError, ValueError) as e:  # ValueError: `!!int x`
         mark = getattr(e, "problem_mark", None)
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(e, "problem", None) or str(e)

@@ -1,7 +1,7 @@
-"""Run by every Python that starts with this folder on PYTHONPATH: no way out of this machine, and every try is written down.
+"""Run by every Python that starts with this folder on PYTHONPATH: no way out of this machine, every try is noted.
 
-STEADYLINE_TEST_CALLS names the file of the tries; beside it, `<file>.guarded` gets a line for each process that is watched.
-Libraries that swallow the refusal are caught all the same, by the file.
+STEADYLINE_TEST_CALLS names the file of the tries; beside it, `<file>.guarded` gets a line for each process that is
+watched. Libraries that swallow the refusal are caught all the same, by the file.
 """
 
 from __future__ import annotations

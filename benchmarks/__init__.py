@@ -1,0 +1,7 @@
+"""Speed and size, measured on the machine at hand; not part of the tests, because a busy machine proves nothing.
+
+    python -m benchmarks.run            everything, as a table (make bench)
+    python -m benchmarks.main_job       exports to work orders: seconds and memory
+    python -m benchmarks.service        scores over HTTP
+    python -m benchmarks.startup        `steadyline --help`
+"""

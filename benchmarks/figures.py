@@ -1,0 +1,69 @@
+"""A measured figure, its limit, and how figures are shown."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+COMMAND = (sys.executable, str(ROOT / "steadyline.py"))
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measurement. limit: what it must stay below; None where it is only told."""
+
+    name: str
+    value: float
+    unit: str
+    limit: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        return "" if self.limit is None else "pass" if self.value < self.limit else "FAIL"
+
+
+def environment(home: Path) -> dict[str, str]:
+    """The environment of a command that keeps its state in `home`."""
+    return {**os.environ, "STEADYLINE_HOME": str(home), "PYTHONPATH": str(ROOT)}
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on. load: processes that wanted a core during the last minute."""
+    return {
+        "cores": len(os.sched_getaffinity(0)), "machine": platform.machine(),
+        "python": platform.python_version(), "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def show(figures: Sequence[Figure], as_json: bool) -> None:
+    """A table, or JSON, on standard output."""
+    if as_json:
+        rows = [{**asdict(f), "verdict": f.verdict} for f in figures]
+        print(json.dumps({"machine": machine(), "figures": rows}, indent=1))
+        return
+    about = machine()
+    print(f"{about['cores']} cores ({about['machine']}), Python {about['python']}, load {about['load']}")
+    width = max((len(f.name) for f in figures), default=0)
+    for f in figures:
+        limit = "" if f.limit is None else f"   below {f.limit:g} {f.unit}: {f.verdict}"
+        print(f"{f.name:<{width}}  {f.value:>9,.2f} {f.unit:<4}{limit}")
+
+
+def main(measure: Callable[[argparse.Namespace], list[Figure]], about: str | None, *options: tuple[str, str]) -> None:
+    """Run a benchmark as a command; exit code 1 when a limit is missed. options: (name, help) of further ones."""
+    parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    for name, text in options:
+        parser.add_argument(name, help=text)
+    arguments = parser.parse_args()
+    figures = measure(arguments)
+    show(figures, arguments.json)
+    sys.exit(any(f.verdict == "FAIL" for f in figures))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -46,7 +47,7 @@ class FeaturePlan:
     vocabulary: Vocabulary
     train_end: str
 
-    @property
+    @cached_property
     def features(self) -> tuple[Feature, ...]:
         make = equipment_features if self.kind == "equipment" else batch_features
         return tuple(make(self.spec, self.vocabulary))

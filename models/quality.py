@@ -50,7 +50,8 @@ class History:
     """Residuals (result − prediction of this model) of results known after the training.
 
     residual, at (when the prediction was made), known_at (when the result was approved): (h,) each. `at` and
-    `known_at` on the scale of the fit: times, or numbers such as a batch order.
+    `known_at` on the scale of the fit: times, or numbers such as a batch order. A model remembers what follows from
+    the history it was given last: give a new one instead of changing the arrays.
     """
 
     residual: ArrayLike
@@ -201,7 +202,7 @@ class AttributeModel(RegressorMixin, BaseEstimator):
             past = np.flatnonzero(known[:a] <= made[a])
             if len(past) < self.min_rows // 4:
                 continue
-            boosters = self._train(x[past], y[past] - minus[past])
+            boosters = self._train(x[past], y[past] - minus[past], kept=False)
             out[a:b] = y[a:b] - minus[a:b] - _mean_prediction(boosters, x[a:b], 1)
         if not np.isfinite(out).any():
             raise SteadylineError("too_few_results", "No result was known before any later block began.",
@@ -209,12 +210,13 @@ class AttributeModel(RegressorMixin, BaseEstimator):
                                   "Check `known_at`: the laboratory's delay is as long as the history.")
         return out
 
-    def _train(self, x: Floats, y: Floats) -> list[lgb.Booster]:
+    def _train(self, x: Floats, y: Floats, *, kept: bool = True) -> list[lgb.Booster]:
         settings = {**DEFAULTS, **(self.params or {})}
         settings["min_data_in_leaf"] = min(int(settings["min_data_in_leaf"]), max(2, len(x) // 10))
         if settings["objective"] == "huber":  # its width is in the unit of y
             settings.setdefault("alpha", 0.5 * float(np.std(y)) or 1.0)
-        return [boosting.train(x, y, settings, self.rounds, seed=self.seed + 101 * m, num_threads=self.num_threads)
+        return [boosting.train(x, y, settings, self.rounds, seed=self.seed + 101 * m, num_threads=self.num_threads,
+                               kept=kept)
                 for m in range(self.members)]
 
     # ---- predicting ------------------------------------------------------------------------------
@@ -276,20 +278,28 @@ class AttributeModel(RegressorMixin, BaseEstimator):
             out[left, -1] += self.fallback_ - self.base_mean_
         return np.asarray(out, dtype=np.float64)
 
+    _joined: tuple[History, tuple[Floats, Floats, Floats, Floats]] | None = None
+
     def _known_residuals(self, extra: History | None) -> tuple[Floats, Floats, Floats, Floats]:
         """Residuals, when predicted, when known, and the error level known when predicted; in time order."""
         if extra is None:
             return self.residual_, self.at_, self.known_at_, self.levels_
+        last = self._joined  # read once: other threads predict too
+        if last is not None and last[0] is extra:
+            return last[1]
         more = [np.asarray(extra.residual, dtype=np.float64), _scale(extra.at), _scale(extra.known_at)]
         fine = np.isfinite(more[0]) & np.isfinite(more[1]) & np.isfinite(more[2])
         old = (self.residual_, self.at_, self.known_at_)
         r, made, known = (np.concatenate([a, b[fine]]) for a, b in zip(old, more, strict=True))
         order = np.lexsort((known, made))
         r, made, known = r[order], made[order], known[order]
-        return r, made, known, np.array([self._error_level(r[known < t]) for t in made])
+        joined = r, made, known, np.array([self._error_level(r[known < t]) for t in made])
+        self._joined = extra, joined
+        return joined
 
     def _prepare(self) -> None:
         """What follows from the training residuals alone."""
+        self._joined = None
         self.level_ = max(float(np.mean(np.abs(self.residual_))), 1e-12)
         self.levels_ = np.array([self._error_level(self.residual_[self.known_at_ < t]) for t in self.at_])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,15 @@ def _registry() -> Any:
     return pint.UnitRegistry(cache_folder=None)
 
 
+# A power of a unit, m^2 or m²: pint computes any other, and a cell such as 9**9**9 would keep it busy for ever.
+_POWER = re.compile(r"[^\W\d_]\s*(?:(?:\*\*|\^)\s*-?[0-9](?![0-9*^.])|⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹](?![⁰¹²³⁴⁵⁶⁷⁸⁹]))")
+_LONGEST = 40
+
+
 def _unit(text: str) -> Any:
     text = text.strip()
+    if len(text) > _LONGEST or re.search(r"\*\*|\^|[⁰¹²³⁴⁵⁶⁷⁸⁹]", _POWER.sub("", text)):
+        raise ValueError(text)
     return _registry().Unit(_SPELLINGS.get(text, text))
 
 

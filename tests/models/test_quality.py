@@ -86,6 +86,17 @@ def test_results_known_later_keep_the_coverage_when_the_plant_drifts() -> None:
     assert adaptive == pytest.approx(0.9, abs=0.04)
 
 
+def test_another_history_is_not_answered_from_the_last_one(fitted: AttributeModel) -> None:
+    x, at = exchangeable(5, 9)[0], np.full(5, 700.0)
+    one = History([3.0, -2.0], [650.0, 651.0], [660.0, 699.0])
+    other = History([9.0, -9.0], [650.0, 651.0], [660.0, 699.0])
+    alone = [fitted.interval(x, 0.9, at, History(h.residual, h.at, h.known_at)) for h in (one, other)]
+    in_turn = [fitted.interval(x, 0.9, at, h) for h in (one, other, one, one)]
+    assert not np.array_equal(*alone)
+    for found, expected in zip(in_turn, (alone[0], alone[1], alone[0], alone[0]), strict=True):
+        assert np.array_equal(found, expected)
+
+
 def test_a_result_that_is_not_yet_known_changes_nothing(fitted: AttributeModel) -> None:
     x = exchangeable(5, 9)[0]
     at = np.full(5, 700.0)

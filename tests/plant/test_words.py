@@ -72,7 +72,7 @@ class TestUnits:
         ("value", "source", "target", "expected"),
         [
             (212, "degF", "degC", 100), (1, "bar", "kPa", 100), (50, "%", "-", 0.5), (1, "g/ml", "kg/m^3", 1000),
-            (0, "°C", "°F", 32), (1, "µm", "mm", 0.001), (60, "rpm", "1/min", 2 * np.pi * 60), (90, "min", "h", 1.5),
+            (0, "°C", "°F", 32), (1, "m²", "cm^2", 1e4), (1, "kg*m**2/s**2", "J", 1), (1, "µm", "mm", 0.001), (60, "rpm", "1/min", 2 * np.pi * 60), (90, "min", "h", 1.5),
         ],
     )
     def test_convert(self, value: float, source: str, target: str, expected: float) -> None:
@@ -83,7 +83,9 @@ class TestUnits:
         ("source", "target", "expected"),
         [
             ("blah", "bar", "'blah' is no unit"), ("bar", "2 bar", "'2 bar' is no unit"), ("bar", "kg", "cannot be converted"),
-            ("bar(", "kPa", "'bar(' is no unit"), ("degC*m", "degF*m", "cannot be converted"),
+            ("bar(", "kPa", "'bar(' is no unit"), ("m", "9**9**9", "'9**9**9' is no unit"),
+            ("m**2**9**9", "m", "is no unit"), ("m^99999", "m", "is no unit"), ("9²²²²²²²", "m", "is no unit"),
+            ("m" * 5000, "m", "is no unit"), ("__import__('os')", "m", "is no unit"),
         ],
     )
     def test_problem(self, source: str, target: str, expected: str) -> None:

@@ -57,6 +57,8 @@ def test_today(fleet: Fleet) -> None:
     order_for(scorer, scores)
     fleet.scorer("dublin", "quality").batches()
     page = render_home(fleet, NOW)
+    asking = sum(score["decision"]["action"] == "open_order" for score in scores)
+    assert f"<b>{asking}</b> of {len(PRESSES)} equipment ask for an order" in page
     assert page.count("SIMULATED") == 1
     assert "Dublin &lt;tablets&gt;" in page  # names are text, never markup
     worst = max(scores, key=lambda s: s["risks"][1]["probability"])

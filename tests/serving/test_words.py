@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from serving.words import bar, number, percent, when
+from serving.words import age, bar, number, percent, plain, when
 
 
 @pytest.mark.parametrize(("time", "zone", "told"), [
@@ -34,3 +36,15 @@ def test_number(value: float | None, told: str) -> None:
 
 def test_bar_shows_what_is_there_at_all() -> None:
     assert (bar(0.0), bar(0.5), bar(1.0)) == (1, 60, 120)
+
+
+@pytest.mark.parametrize(("time", "told"), [
+    ("2026-03-01T06:00:00Z", "6 h"), ("2026-02-24T12:00:00Z", "5.0 d"), ("2025-03-01T12:00:00Z", "365 d"),
+    ("2026-03-02T06:00:00Z", "0 h"),  # clocks differ a little; nothing is known from tomorrow
+])
+def test_age(time: str, told: str) -> None:
+    assert age(time, datetime(2026, 3, 1, 12, tzinfo=UTC)) == told
+
+
+def test_codes_are_read_as_words() -> None:
+    assert plain("nozzle_blockage") == "nozzle blockage"

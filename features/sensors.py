@@ -170,10 +170,13 @@ def columns(history: History, spec: SensorSpec, vocabulary: Vocabulary, ids: Wor
     """Features of the equipment `ids[e]` at the cut-offs `t`, by name."""
     found = readings(history)
     begin = t[:, None] - np.array([window_us(w) for w in spec.windows], dtype=np.int64)
+    nothing = np.full((len(t), len(spec.windows), len(kernels.STATISTICS)), np.nan)
     out: Columns = {}
     for signal in vocabulary.signals:
         series = found.numbers(ids, signal)[e]
-        all_of = found.statistics(series, begin, t, t, limits(history, ids, signal, e, t))
+        all_of = nothing  # most signals are of another class of machine: one row asks the kernel for its own only
+        if (series >= 0).any():
+            all_of = found.statistics(series, begin, t, t, limits(history, ids, signal, e, t))
         for k, w in enumerate(spec.windows):
             for statistic in spec.statistics:
                 out[f"{signal}.{statistic}.{w}"] = all_of[:, k, _PLACE[statistic]]

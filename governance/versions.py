@@ -109,12 +109,16 @@ def list_versions(connection: Connection, site: str | None = None, model: str | 
 
 def champion(connection: Connection, site: str, model: str) -> ModelVersion | None:
     """The version that serves now, or None."""
-    last = connection.execute(
+    newest = (
         sa.select(promotions.c.version)
         .where(promotions.c.site == site, promotions.c.model == model)
-        .order_by(promotions.c.promotion_id.desc()).limit(1)
-    ).scalar()
-    return None if last is None else get(connection, site, model, last)
+        .order_by(promotions.c.promotion_id.desc()).limit(1).scalar_subquery()
+    )
+    query = sa.select(model_versions).where(
+        model_versions.c.site == site, model_versions.c.model == model, model_versions.c.version == newest
+    )
+    row = connection.execute(query).mappings().first()  # one question, because every score asks it
+    return None if row is None else _version(row)
 
 
 def champions(connection: Connection, site: str | None = None) -> list[ModelVersion]:

@@ -77,13 +77,16 @@ def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress 
     progress("cut-offs and labels")
     cutoffs = cutoff_grid(snapshot, pd.Timedelta(hours=spec.cutoffs.every.hours), start, end, equipment)
     labels = failure_labels(snapshot, spec.labels, cutoffs)
-    modes = tuple(sorted(set(labels["mode"]) - {""}))
+    cuts = folds(first, end, spec.split.folds)
+    # Modes that are known when the last fold begins: one that is first seen later is no word of this model.
+    known = failure_labels(snapshot, spec.labels, cutoffs[cutoffs["t"] < cuts[-1].origin], until=cuts[-1].origin)
+    modes = tuple(sorted(set(known["mode"]) - {""}))
     progress(f"features of {len(cutoffs):,} rows")
     feature_plan = plan(snapshot, spec.features, "equipment", first, equipment)
     matrix = equipment_matrix(snapshot, feature_plan, cutoffs)
     times = pd.DatetimeIndex(cutoffs["t"])
     fits = []
-    for number, fold in enumerate(folds(first, end, spec.split.folds), 1):
+    for number, fold in enumerate(cuts, 1):
         progress(
             f"fold {number} of {spec.split.folds}: fit before {fold.origin:%Y-%m-%d}, test until {fold.end:%Y-%m-%d}"
         )

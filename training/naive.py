@@ -48,7 +48,7 @@ def _by_group(
     t: pd.Series, group: pd.Series, known_at: pd.Series, of: pd.Series, value: pd.Series
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(last, mean, moving average) of a group's known results at each t; NaN where there is none."""
-    asked, known = pd.DatetimeIndex(t).asi8, pd.DatetimeIndex(known_at).asi8
+    asked, known = (pd.DatetimeIndex(times).as_unit("us").asi8 for times in (t, known_at))
     last, mean, moving = (np.full(len(asked), np.nan) for _ in range(3))
     values, groups, wanted = value.to_numpy(np.float64), of.to_numpy(object), group.to_numpy(object)
     for name in pd.unique(wanted):

@@ -223,7 +223,7 @@ def _judged(
     y = asked["batch_id"].map(of["value"]).to_numpy(np.float64)
     naive = naive_forecasts(asked, results, lots)
     errors = {name: metrics.mae(y, guess) for name, guess in naive.items()}
-    best = min((n for n, e in errors.items() if e is not None), key=lambda n: errors[n] or 0.0)
+    best = min((n for n, e in errors.items() if e is not None), key=lambda n: errors[n] or 0.0, default="last")
     mae = metrics.mae(y, point)
     verdict, why = _verdict(y, point, naive[best], best, spec.seed)
     outside = np.concatenate(
@@ -243,7 +243,9 @@ def _judged(
         "coverage_90": metrics.coverage(y, interval)
         if abs(spec.coverage - 0.9) < 1e-9
         else metrics.coverage(y, np.concatenate([f.distribution.interval(0.9) for f in several])),
-        "mean_width_90": float(np.mean(interval[:, 1] - interval[:, 0])) if np.isfinite(interval).all() else None,
+        "mean_width_90": float(np.mean(interval[:, 1] - interval[:, 0]))
+        if len(interval) and np.isfinite(interval).all()
+        else None,
         "out_of_spec": None if np.isnan(out_of_spec).all() else int(np.nansum(out_of_spec)),
         "out_of_spec_auc": metrics.auc(outside, out_of_spec),
         "out_of_spec_brier": metrics.brier(outside, out_of_spec),
@@ -269,7 +271,8 @@ def _verdict(y: np.ndarray, point: np.ndarray, guess: np.ndarray, name: str, see
     picked = rng.integers(len(blocks), size=(500, len(blocks)))
     sums, counts = np.array([b.sum() for b in blocks]), np.array([len(b) for b in blocks])
     worse = float(np.mean(sums[picked].sum(axis=1) / counts[picked].sum(axis=1) <= 0))
-    change = f"mean absolute error {100 * gain.mean() / np.abs(y - guess)[told].mean():+.1f} % better than '{name}'"
+    share = 100 * gain.mean() / np.abs(y - guess)[told].mean()
+    change = f"mean absolute error {abs(share):.1f} % {'smaller' if share > 0 else 'larger'} than that of '{name}'"
     if gain.mean() <= 0 or worse > _NOISE:
         return "undecided", f"{change}; in {100 * worse:.0f} % of resamples it is not better"
     return "skilled", f"{change}, in {100 * (1 - worse):.0f} % of resamples"

@@ -36,7 +36,7 @@ def render_task(console: Console, task: dict[str, Any]) -> None:
 
 def _failure(console: Console, task: dict[str, Any]) -> None:
     table = Table()
-    for name in ("horizon", "failures", "AUC (by age alone)", "average precision (base rate)", "calibration error"):
+    for name in ("horizon", "failures", "AUC (by age)", "precision (base rate)", "calibration"):
         table.add_column(name, justify="right")
     for name, h in task["horizons"].items():
         table.add_row(
@@ -49,6 +49,7 @@ def _failure(console: Console, task: dict[str, Any]) -> None:
     console.print(table)
     d = task["horizons"][task["decision_horizon"]]
     rivals = ", ".join(f"{n.replace('_', ' ')} {_number(b['brier'], 4)}" for n, b in d["baselines"].items())
+    console.print("  [dim]precision: average precision; calibration: expected calibration error[/]")
     console.print(f"  Brier score at {task['decision_horizon']}: {_number(d['brier'], 4)} (baselines: {rivals})")
     events = task["events"]
     lead = events["median_lead_h"]
@@ -61,15 +62,15 @@ def _failure(console: Console, task: dict[str, Any]) -> None:
 
 def _quality(console: Console, task: dict[str, Any]) -> None:
     table = Table()
-    for name in ("attribute", "batches", "R²", "error (best naive)", "90 % covers", "verdict"):
-        table.add_column(name, justify="left" if name in ("attribute", "verdict") else "right")
+    for name in ("attribute", "batches", "R²", "error (naive)", "90 % covers", "verdict"):
+        table.add_column(name, justify="left" if name in ("attribute", "verdict") else "right", no_wrap=True)
     for name, a in task["attributes"].items():
         colour = "green" if a["verdict"] == "skilled" else "yellow"
         table.add_row(
-            escape(name),
+            escape(f"{name} ({a['unit']})" if a["unit"] else name),
             str(a["n"]),
             _number(a["r2"]),
-            f"{_number(a['mae'], 4)} ({_number(a['mae_naive'], 4)}) {escape(a['unit'])}",
+            f"{_number(a['mae'])} ({_number(a['mae_naive'])})",
             "n/a" if a["coverage_90"] is None else f"{100 * a['coverage_90']:.1f} %",
             f"[{colour}]{a['verdict']}[/]",
         )

@@ -1,0 +1,123 @@
+"""The readiness report: each thing that does not fit is found, counted, and said to harm something."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from plant.readiness import Finding
+from plant.show import render_connected
+from tests.plant.workshop import EVENT, Workshop
+
+MACHINE = {"equipment_id": "id", "equipment_class": {"constant": "press"}, "parent_id": "parent"}
+READING = {"equipment_id": "machine", "signal": "signal", "ts": "t", "value": "v", "quality": "q"}
+
+
+def source(path: str) -> dict[str, Any]:
+    return {"system": "MES", "path": path, "format": "csv", "time_zone": "UTC"}
+
+
+def found(workshop: Workshop) -> dict[str, Finding]:
+    return {f.code if not f.table else f"{f.code} {f.table}": f for f in workshop.connect().findings}
+
+
+def test_coverage(workshop: Workshop) -> None:
+    workshop.export("log.csv", "id\n")
+    workshop.one(EVENT)
+    findings = workshop.connect().findings
+    told = {(f.code, f.table): f for f in findings}
+    assert told["table_empty", "events"].severity == "high"
+    assert told["table_empty", "events"].harms == ["failure risk"]
+    assert told["table_not_connected", "lab_results"].severity == "info"
+    assert [f.severity for f in findings] == sorted([f.severity for f in findings], key=["high", "medium", "low", "info"].index)
+
+
+def test_quarantine_is_told_by_kind_with_examples(workshop: Workshop) -> None:
+    workshop.export("log.csv", "id,k,v\n1,ZZ,1\n2,YY,2\n3,ok,x\n")
+    workshop.one(EVENT | {"kind": {"column": "k", "crosswalk": "k"}, "value": "v"}, crosswalks={"k": {"ok": "error"}})
+    told = found(workshop)
+    assert told["unmapped_code events"].count == 2
+    assert told["unmapped_code events"].examples[0] == "log.csv line 2: code 'ZZ' is not in the crosswalk 'k'"
+    assert told["quarantined events"].count == 1
+
+
+def test_orphans(workshop: Workshop) -> None:
+    workshop.export("machines.csv", "id,parent\nline-1,\npress-1,line-1\npress-2,line-9\n")
+    workshop.export("log.csv", "id,machine\n1,press-1\n2,press-7\n3,press-7\n")
+    workshop.site(
+        {"machines": source("machines.csv"), "log": source("log.csv")},
+        {
+            "equipment": [{"source": "machines", "columns": MACHINE}],
+            "events": [{"source": "log", "columns": EVENT | {"equipment_id": "machine"}}],
+        },
+    )
+    told = found(workshop)
+    assert (told["orphans events"].count, told["orphans events"].examples) == (2, ["press-7"])
+    assert (told["orphans equipment"].count, told["orphans equipment"].examples) == (1, ["line-9"])
+
+
+def test_readings(workshop: Workshop) -> None:
+    times = pd.date_range("2025-01-01", periods=500, freq="min").strftime("%Y-%m-%dT%H:%M")
+    moving = [f"p,a,{t},{i},good" for i, t in enumerate(times)]
+    stuck = [f"p,b,{t},7,{'bad' if i < 3 else 'good'}" for i, t in enumerate(times[:250])]
+    zero = [f"p,c,{t},0,good" for t in times]
+    late = ["p,a,2025-02-01T00:00,1,good"]
+    workshop.export("log.csv", "machine,signal,t,v,q\n" + "\n".join([*stuck, *moving, *zero, *late]) + "\n")
+    workshop.one(READING, "readings")
+    told = found(workshop)
+    assert told["stuck_sensor readings"].count == 1, "standing still at zero is a machine that stands, not a dead sensor"
+    assert told["stuck_sensor readings"].examples[0].startswith("p b = 7.0 from 2025-01-01 00:00")
+    assert told["bad_quality readings"].count == 3
+    assert told["gaps readings"].count == 1
+
+
+def test_batches_and_results(workshop: Workshop) -> None:
+    workshop.export("b.csv", "b,s,e\nB1,2025-01-01,2025-01-02\n")
+    workshop.export("s.csv", "b,step,s,e\nB1,mix,2025-01-01,2025-01-01T06:00\nB1,coat,2025-01-01T06:00,2025-01-03\n")
+    workshop.export("l.csv", "id,b,t,a\n1,B1,2025-01-02,2025-01-03\n2,B1,2025-01-02,\n")
+    workshop.site(
+        {n: source(f"{n}.csv") for n in "bsl"},
+        {
+            "batches": [{"source": "b", "columns": {
+                "batch_id": "b", "product": {"constant": "p"}, "started_at": "s", "ended_at": "e"}}],
+            "batch_steps": [{"source": "s", "columns": {"batch_id": "b", "step": "step", "started_at": "s", "ended_at": "e"}}],
+            "lab_results": [{"source": "l", "columns": {
+                "result_id": "id", "batch_id": "b", "attribute": {"constant": "assay"}, "sampled_at": "t", "approved_at": "a",
+            }}],
+        },
+    )
+    told = found(workshop)
+    assert told["step_outside_batch batch_steps"].count == 1
+    assert told["not_approved lab_results"].count == 1
+    assert told["no_specification lab_results"].count == 2
+
+
+def test_orders(workshop: Workshop) -> None:
+    workshop.export("log.csv", "id,t,k,m\n1,2025-01-01,corrective,\n2,2025-01-01,corrective,leak\n3,2025-01-01,preventive,\n")
+    columns = {
+        "work_order_id": "id", "equipment_id": {"constant": "p"}, "kind": "k", "opened_at": "t", "failure_mode": "m",
+    }
+    workshop.one(columns, "work_orders")
+    told = found(workshop)
+    assert told["uncoded_failures work_orders"].count == 1
+    assert told["no_closing_time work_orders"].count == 2
+
+
+def test_what_a_person_sees(workshop: Workshop) -> None:
+    workshop.export("log.csv", "id,k\n1,ok\n2,[red]ZZ\n")
+    columns = EVENT | {"kind": {"column": "k", "crosswalk": "k"}}
+    workshop.site(
+        {"log": source("log.csv")}, {"events": [{"source": "log", "columns": columns}]}, {"k": {"ok": "error"}},
+        simulated=True, assumptions=["the clock is right"],
+    )
+    console = Console(record=True, width=160, force_terminal=False, file=io.StringIO())
+    render_connected(console, workshop.connect())
+    text = console.export_text()
+    for expected in (
+        "A works for tests SIMULATED", "works@1", "from MES: log (1 file)", "1 row(s) put aside, nothing dropped",
+        "1× events: code '[red]ZZ' is not in the crosswalk 'k' (log.csv line 3)", "the clock is right",
+    ):
+        assert expected in text

@@ -64,7 +64,7 @@ def test_an_order_tells_why(engine: Engine) -> None:
     assert order.failure_mode == "bearing"
     assert order.score_id == f"press-1@{T}"
     assert order.reason == (
-        "42% risk of bearing within 72h; waiting is expected to cost 1,800 EUR, an order now saves 900 EUR: "
+        "42 % risk of bearing within 72h; waiting is expected to cost 1,800 EUR, an order now saves 900 EUR: "
         "mean of vibration over the last 24 h is 7.1 mm/s, usually 2 to 3, raises the risk."
     )
     with reading(engine) as connection:

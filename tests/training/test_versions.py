@@ -12,7 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from governance import versions
-from governance.database import audit_log, connect, reading
+from governance.database import connect, reading
+from governance.schema import audit as audit_log
 from governance.errors import Refused
 from governance.versions import ModelVersion
 from models import bundle as bundles

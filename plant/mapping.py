@@ -73,9 +73,11 @@ class _Problems:
     def __init__(self, n: int):
         self.column = np.full(n, "", dtype=object)
         self.reason = np.full(n, "", dtype=object)
+        self.noted = 0  # how often something was found, in rows that already had a problem too
 
     def at(self, column: str, found: pd.Categorical | np.ndarray | _Cells | None = None) -> c.Problem:
         def note(mask: np.ndarray, reason: str) -> None:
+            self.noted += int(mask.any())
             rows = np.flatnonzero(mask & (self.reason == ""))
             for i in rows:
                 cell = "" if found is None else str(found[int(i)])
@@ -95,12 +97,11 @@ class _Rows:
         self.site, self.name, self.source, self.raw, self.lookups = site, source_name, source, raw, lookups
         self.n = raw.table.num_rows
         self.problems = _Problems(self.n)
-        self._text: dict[str, pd.Categorical] = {}
 
     def text_of(self, column: str) -> pd.Categorical:
-        if column not in self._text:
-            self._text[column] = c.text_of(self.raw.table[column])
-        return self._text[column]
+        if column not in self.raw.cache:
+            self.raw.cache[column] = c.text_of(self.raw.table[column])
+        return self.raw.cache[column]
 
     def text(self, form: Form, target: str) -> pd.Categorical:
         if form.column is not None:
@@ -185,6 +186,17 @@ class _Rows:
                 out[rows] = convert(values[rows], source, aim)
         return out
 
+    def _time_once(self, form: Form, target: str) -> pd.DatetimeIndex:
+        """The times of a form, worked out once for all items of a wide file; times with a problem each time anew."""
+        key = (self.name, form.model_dump_json())
+        if key not in self.raw.cache:
+            before = self.problems.noted
+            at = self.time(form, target)
+            if self.problems.noted != before:
+                return at
+            self.raw.cache[key] = at
+        return self.raw.cache[key]
+
     def time(self, form: Form, target: str) -> pd.DatetimeIndex:
         zone = form.time_zone or self.source.time_zone
 
@@ -230,7 +242,7 @@ class _Rows:
         if column.kind == "float":
             return pd.Series(self.number(form, column.name))
         if column.kind == "time":
-            return pd.Series(self.time(form, column.name))
+            return pd.Series(self._time_once(form, column.name))
         words = self.text(form, column.name)
         if column.kind == "bool":
             return pd.Series(c.booleans(words, self.problems.at(column.name, words)))

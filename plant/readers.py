@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +40,7 @@ class RawFile:
     table: pa.Table
     lines: np.ndarray
     malformed: list[Malformed] = field(default_factory=list)
+    cache: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)  # columns that were worked out
 
 
 def find_files(name: str, source: Source, data: Path) -> list[Path]:

@@ -136,7 +136,12 @@ def _sentence(feature: Feature, group: str, value: float | str | None, low: floa
     if low is not None and high is not None:
         usual = number(low) if number(low) == number(high) else f"{number(low)} to {number(high)}"
         said += f", usually {usual}" + (unit if value is None else "")
-    return f"{what} {said} — {effect}"
+    return f"{_words(what)} {said} — {_words(effect)}"
+
+
+def _words(text: str) -> str:
+    """Names of signals and attributes as a person says them."""
+    return text.replace("_", " ")
 
 
 def number(value: float) -> str:

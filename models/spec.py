@@ -27,8 +27,9 @@ from pydantic import (
 
 from features.spec import FeatureSpec, LabelSpec
 from models.decision import Costs
-from models.yaml_problems import Duration, problems, read_yaml, utc_time
+from models.yaml_problems import Duration, problems, utc_time
 from plant.errors import SiteError, UnknownId, listing, nearest
+from plant.yaml_text import read_yaml
 
 Time = Annotated[pd.Timestamp, BeforeValidator(utc_time), PlainSerializer(lambda t: t.isoformat(), return_type=str)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -261,8 +262,11 @@ def load_models(site_dir: Path | str) -> dict[str, ModelSpec]:
 
 
 def _load(path: Path) -> tuple[ModelSpec | None, list[str]]:
-    raw, wrong = read_yaml(path)
-    return parse_model_spec(raw, path) if raw is not None else (None, wrong)
+    try:
+        raw = read_yaml(path)
+    except SiteError as unreadable:
+        return None, [unreadable.found]
+    return parse_model_spec(raw, path)
 
 
 def _refusal(wrong: list[str]) -> SiteError:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from pydantic import BaseModel, GetCoreSchemaHandler, ValidationError
 from pydantic_core import ErrorDetails, core_schema
 
@@ -72,41 +71,6 @@ def utc_time(value: Any) -> pd.Timestamp:
     if time is pd.NaT or time.tzinfo is None:
         raise ValueError(allowed)
     return time.tz_convert("UTC").as_unit("us")
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Plain YAML, except that a key given twice is an error: the first one would vanish without a word."""
-
-
-def _mapping(loader: _StrictLoader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-    seen: set[str] = set()
-    for key, _ in node.value:
-        if isinstance(key, yaml.ScalarNode):
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key.value}' is given twice", key.start_mark)
-            seen.add(key.value)
-    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
-
-
-_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
-def read_yaml(path: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """The file's mapping and no problem, or None and the problems (unreadable, not YAML, not a mapping)."""
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
-    except OSError as error:
-        return None, [f"{path}: cannot be read ({error.strerror})"]
-    except UnicodeDecodeError as error:
-        return None, [f"{path}: is not UTF-8 text (byte {error.start})"]
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark is not None else ""
-        return None, [f"{path}{where}: is not YAML ({getattr(error, 'problem', None) or error})"]
-    if not isinstance(raw, dict):
-        return None, [f"{path}: found {_shown(raw)}, allowed: a mapping of keys to values"]
-    return raw, []
 
 
 def problems(path: Path, error: ValidationError, model: type[BaseModel]) -> list[str]:

@@ -21,7 +21,7 @@ from plant.home import state_home
 from plant.site import Site, load_site
 from serving.data import SiteData
 from serving.scoring import Scorer
-from serving.serve import SITES
+from serving.settings import SITES
 
 
 class Fleet:

@@ -9,9 +9,7 @@ from pathlib import Path
 
 from plant.errors import SteadylineError
 from plant.home import HOME_VARIABLE
-
-SITES, HOSTS = "STEADYLINE_SITES", "STEADYLINE_ALLOWED_HOSTS"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+from serving.settings import HOSTS, LOOPBACK, SITES
 
 
 def run(home: Path, sites: Sequence[Path], host: str = "127.0.0.1", port: int = 3000) -> None:

@@ -24,7 +24,7 @@ from serving.openapi import describe
 from serving.pages import SecurityHeaders, create_app
 from serving.problems import OneErrorForm, status_of
 from serving.requests import BatchesRequest, EquipmentRequest, Scores, parse_time
-from serving.serve import HOSTS, LOOPBACK
+from serving.settings import HOSTS, LOOPBACK
 
 Answer = Callable[[], list[dict[str, Any]]]
 

@@ -23,12 +23,27 @@ from tests.plant.workshop import EVENT, Workshop
 from tests.running import COMMAND, ROOT, environment
 
 HEAVY = (
-    "pandas", "numpy", "lightgbm", "mlflow", "bentoml", "evidently", "sqlalchemy", "pyarrow", "deltalake", "pint", "pydantic",
-    "sklearn", "numba", "starlette", "plotly",
+    "pandas",
+    "numpy",
+    "lightgbm",
+    "mlflow",
+    "bentoml",
+    "evidently",
+    "sqlalchemy",
+    "pyarrow",
+    "deltalake",
+    "pint",
+    "pydantic",
+    "sklearn",
+    "numba",
+    "starlette",
+    "plotly",
 )
-LEAVES = [("score", "equipment"), ("score", "batch"), *(
-    (name,) for name in ("simulate", "connect", "train", "retrain", "run", "promote", "monitor", "serve", "demo")
-)]
+LEAVES = [
+    ("score", "equipment"),
+    ("score", "batch"),
+    *((name,) for name in ("simulate", "connect", "train", "retrain", "run", "promote", "monitor", "serve", "demo")),
+]
 
 
 @dataclass(frozen=True)
@@ -115,7 +130,12 @@ class TestHelp:
             f"print('HEAVY', [m for m in {HEAVY!r} if m in sys.modules])"
         )
         run = subprocess.run(
-            [sys.executable, "-c", program], cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, check=True
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env=environment(tmp_path),
+            capture_output=True,
+            text=True,
+            check=True,
         )
         assert "Usage:" in run.stdout
         assert run.stdout.splitlines()[-1] == "HEAVY []"
@@ -143,8 +163,14 @@ class TestHelp:
 @pytest.mark.parametrize(
     "words",
     [
-        ("conect", "sites/azure_pdm"), ("connect",), ("connect", "a", "b"), ("connect", "sites/azure_pdm", "--dat", "x"),
-        ("promote", "m", "1"), ("simulate", "sites/virtual_dublin", "--size", "huge"), ("serve", "--port", "http"), ("score",),
+        ("conect", "sites/azure_pdm"),
+        ("connect",),
+        ("connect", "a", "b"),
+        ("connect", "sites/azure_pdm", "--dat", "x"),
+        ("promote", "m", "1"),
+        ("simulate", "sites/virtual_dublin", "--size", "huge"),
+        ("serve", "--port", "http"),
+        ("score",),
     ],
 )
 def test_wrong_usage_ends_with_two(line: Line, empty: Path, words: tuple[str, ...]) -> None:
@@ -311,7 +337,9 @@ class TestBadInput:
         from tests.training.test_versions import register
 
         register(home, "2", beats=False)
-        self.refused(line, home, "below_baseline", "did not beat", "promote", "equipment_failures", "2", "--as", "j.doe")
+        self.refused(
+            line, home, "below_baseline", "did not beat", "promote", "equipment_failures", "2", "--as", "j.doe"
+        )
 
     @pytest.mark.parametrize(
         ("code", "words"),

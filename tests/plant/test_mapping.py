@@ -105,7 +105,9 @@ class TestCrosswalk:
     def test_file_and_take(self, workshop: Workshop, take: str, expected: list[str | None]) -> None:
         workshop.beside("walks/codes.csv", "\ufeffname,code,kind\nalpha,A,x\n beta ,B,\n")
         walks = {"k": {"file": "walks/codes.csv", "key": "code"}}
-        assert words(workshop, ["A", "B"], {"column": "v", "crosswalk": "k", "take": take}, crosswalks=walks) == expected
+        assert (
+            words(workshop, ["A", "B"], {"column": "v", "crosswalk": "k", "take": take}, crosswalks=walks) == expected
+        )
 
     def test_without_a_key_the_first_column_counts(self, workshop: Workshop) -> None:
         workshop.beside("codes.csv", "code,name\nA,alpha\n")
@@ -138,7 +140,12 @@ class TestNumbers:
         assert workshop.reasons() == [(3, "value", f"'{cell}' is no finite number")]
 
     def test_decimal_comma(self, workshop: Workshop) -> None:
-        assert values(workshop, ["1,5", "-0,25", "3", "1,5e2", "1.5", "1.234"], "v", decimal=",") == [1.5, -0.25, 3, 150]
+        assert values(workshop, ["1,5", "-0,25", "3", "1,5e2", "1.5", "1.234"], "v", decimal=",") == [
+            1.5,
+            -0.25,
+            3,
+            150,
+        ]
         assert [line for line, _, _ in workshop.reasons()] == [6, 7], "a point is no decimal mark there, so no guess"
 
     def test_decimal_comma_with_thousands(self, workshop: Workshop) -> None:
@@ -153,7 +160,13 @@ class TestNumbers:
         assert values(workshop, cells, "v", thousands=mark) == [1234.5, 12345678]
 
     def test_missing_marks(self, workshop: Workshop) -> None:
-        assert values(workshop, ["NA", "-999", "", " ", "1"], "v", missing=["NA", "-999"]) == [None, None, None, None, 1]
+        assert values(workshop, ["NA", "-999", "", " ", "1"], "v", missing=["NA", "-999"]) == [
+            None,
+            None,
+            None,
+            None,
+            1,
+        ]
         assert not len(workshop.aside())
 
     def test_replace_comes_before_reading(self, workshop: Workshop) -> None:
@@ -194,7 +207,9 @@ class TestUnits:
         assert got == pytest.approx([expected])
 
     def test_by_row_on_either_side(self, workshop: Workshop) -> None:
-        workshop.export("log.csv", "id,v,u,aim\n1,1,bar,kPa\n2,2,kPa,kPa\n3,3,psi,parsec\n4,4,blah,kPa\n5,5,,kPa\n6,,,kPa\n")
+        workshop.export(
+            "log.csv", "id,v,u,aim\n1,1,bar,kPa\n2,2,kPa,kPa\n3,3,psi,parsec\n4,4,blah,kPa\n5,5,,kPa\n6,,,kPa\n"
+        )
         workshop.one(EVENT | {"value": {"column": "v", "unit": {"from": {"column": "u"}, "to": {"column": "aim"}}}})
         assert adds_up(workshop.connect())
         assert workshop.numbers() == pytest.approx([100, 2, None], nan_ok=True)
@@ -214,8 +229,10 @@ class TestUnits:
 
 class TestBooleans:
     STOP = {
-        "downtime_id": "id", "equipment_id": {"constant": "press-1"},
-        "started_at": {"constant": "2025-01-01T00:00:00Z"}, "planned": "v",
+        "downtime_id": "id",
+        "equipment_id": {"constant": "press-1"},
+        "started_at": {"constant": "2025-01-01T00:00:00Z"},
+        "planned": "v",
     }
 
     def test_words(self, workshop: Workshop) -> None:
@@ -260,7 +277,8 @@ class TestRows:
     def test_each_inline_fills_values_of_their_type(self, workshop: Workshop) -> None:
         workshop.export("log.csv", "id,a,b\n1,2,3\n")
         columns = EVENT | {
-            "event_id": {"template": "{id}/${tag}"}, "value": {"column": "${tag}", "scale": "${scale}"},
+            "event_id": {"template": "{id}/${tag}"},
+            "value": {"column": "${tag}", "scale": "${scale}"},
         }
         each = {"each": [{"tag": "a", "scale": 10}, {"tag": "b", "scale": 100.5}]}
         workshop.one(columns, item=each)
@@ -280,8 +298,11 @@ class TestRows:
     def test_recorded_values_of_a_step(self, workshop: Workshop) -> None:
         workshop.export("log.csv", "b,force,speed\nB1,12.5,\nB2,13,40\n")
         columns = {
-            "batch_id": "b", "step": {"constant": "compression"}, "started_at": {"constant": "2025-01-01T00:00:00Z"},
-            "force_mean": "force", "speed": {"column": "speed", "scale": 1000},
+            "batch_id": "b",
+            "step": {"constant": "compression"},
+            "started_at": {"constant": "2025-01-01T00:00:00Z"},
+            "force_mean": "force",
+            "speed": {"column": "speed", "scale": 1000},
         }
         workshop.one(columns, "batch_steps")
         workshop.connect()
@@ -295,7 +316,10 @@ class TestReadings:
         workshop.beside("tags.csv", "tag,equipment_id,signal\nT1,press-1,force\nT2,press-2,speed\n")
         tag = {"column": "tag", "crosswalk": "tags"}
         columns = {
-            "equipment_id": tag | {"take": "equipment_id"}, "signal": tag | {"take": "signal"}, "ts": "time", "value": "value",
+            "equipment_id": tag | {"take": "equipment_id"},
+            "signal": tag | {"take": "signal"},
+            "ts": "time",
+            "value": "value",
         }
         workshop.one(columns, "readings", crosswalks={"tags": {"file": "tags.csv", "key": "tag"}})
         counts = workshop.connect().tables["readings"]
@@ -307,8 +331,10 @@ class TestReadings:
     def test_wide(self, workshop: Workshop) -> None:
         workshop.export("log.csv", "Zeit;F;S\n01.02.2025 03:04:05;1,5;\n01.02.2025 03:04:15;;40\n;2;3\n")
         columns = {
-            "equipment_id": {"constant": "press-1"}, "signal": {"constant": "${signal}"},
-            "ts": {"column": "Zeit", "format": "%d.%m.%Y %H:%M:%S"}, "value": "${tag}",
+            "equipment_id": {"constant": "press-1"},
+            "signal": {"constant": "${signal}"},
+            "ts": {"column": "Zeit", "format": "%d.%m.%Y %H:%M:%S"},
+            "value": "${tag}",
         }
         each = {"each": [{"tag": "F", "signal": "force"}, {"tag": "S", "signal": "speed"}]}
         workshop.one(columns, "readings", item=each, delimiter=";", decimal=",")

@@ -16,15 +16,43 @@ SITES = ROOT / "sites"
 
 # Words of the two data sets that mean nothing else. (azure_pdm: machineID to PdM_; zagar_tablets: the others)
 COLUMNS = (
-    "machineID", "errorID", "PdM_", "PdM_machines", "datetime,machineID", "api_batch", "api_code", "api_l_impurity",
-    "api_ps0", "batch_yield", "dissolution_av", "dissolution_min", "resodual_solvent", "impurity_o", "impurity_l", "smcc",
-    "lactose_batch", "lactose_sieve", "starch_ph", "tbl_speed", "tbl_fill", "tbl_yield", "fct_", "main_CompForce", "pre_CompForce", "SREL",
-    "fom_mean", "Normalisation factor", "Product code", "cyl_main",
+    "machineID",
+    "errorID",
+    "PdM_",
+    "PdM_machines",
+    "datetime,machineID",
+    "api_batch",
+    "api_code",
+    "api_l_impurity",
+    "api_ps0",
+    "batch_yield",
+    "dissolution_av",
+    "dissolution_min",
+    "resodual_solvent",
+    "impurity_o",
+    "impurity_l",
+    "smcc",
+    "lactose_batch",
+    "lactose_sieve",
+    "starch_ph",
+    "tbl_speed",
+    "tbl_fill",
+    "tbl_yield",
+    "fct_",
+    "main_CompForce",
+    "pre_CompForce",
+    "SREL",
+    "fom_mean",
+    "Normalisation factor",
+    "Product code",
+    "cyl_main",
 )
 
 
 def test_no_python_file_names_a_column_of_the_public_data() -> None:
-    files = [p for p in ROOT.glob("**/*.py") if not {"tests", ".venv", "mlruns", "var"} & set(p.relative_to(ROOT).parts)]
+    files = [
+        p for p in ROOT.glob("**/*.py") if not {"tests", ".venv", "mlruns", "var"} & set(p.relative_to(ROOT).parts)
+    ]
     assert len(files) > 60
     found = [
         f"{p.relative_to(ROOT)}: {word}" for p in files for word in COLUMNS if word in p.read_text(encoding="utf-8")
@@ -58,7 +86,10 @@ class TestAzure:
             "events": {"read": 3_919 + 211, "loaded": 3_919, "known": 211, "quarantined": 0},
             # 743 of the 761 failures stand in the maintenance log again, at the same time: the same order.
             "work_orders": {
-                "read": 761 + 3_286 + 42 + 208, "loaded": 761 + 3_286 - 743, "known": 743 + 42 + 208, "quarantined": 0,
+                "read": 761 + 3_286 + 42 + 208,
+                "loaded": 761 + 3_286 - 743,
+                "known": 743 + 42 + 208,
+                "quarantined": 0,
             },
         }
 
@@ -74,16 +105,24 @@ class TestAzure:
     def test_times_and_age(self, azure: Connected) -> None:
         events = azure.snapshot.table("events")
         assert (events["ts"].min(), events["ts"].max()) == (
-            pd.Timestamp("2015-01-01 06:00", tz="UTC"), pd.Timestamp("2016-01-01 05:00", tz="UTC"),
+            pd.Timestamp("2015-01-01 06:00", tz="UTC"),
+            pd.Timestamp("2016-01-01 05:00", tz="UTC"),
         )
         assert events["code"].value_counts().to_dict() == {
-            "error1": 1010, "error2": 988, "error3": 838, "error4": 727, "error5": 356,
+            "error1": 1010,
+            "error2": 988,
+            "error3": 838,
+            "error4": 727,
+            "error5": 356,
         }
         machines = azure.snapshot.table("equipment")
         age = (pd.Timestamp("2015-01-01", tz="UTC") - machines["commissioned_at"]).dt.total_seconds() / 86400 / 365.25
         assert (age.min(), age.max()) == (0, 20)
         assert machines["equipment_class"].value_counts().to_dict() == {
-            "model3": 35, "model4": 32, "model2": 17, "model1": 16,
+            "model3": 35,
+            "model4": 32,
+            "model2": 17,
+            "model1": 16,
         }
 
     def test_a_second_connect_loads_nothing(self, azure: Connected, shared_data: Path) -> None:
@@ -100,8 +139,13 @@ class TestZagar:
         assert adds_up(zagar)
         loaded = {name: c.loaded for name, c in zagar.tables.items()}
         assert loaded == {
-            "equipment": 25, "batches": 1_005, "genealogy": 4_020, "lab_results": 43 * 1_005, "batch_steps": 2 * 1_005,
-            "signals": 25 * 12, "readings": 0,
+            "equipment": 25,
+            "batches": 1_005,
+            "genealogy": 4_020,
+            "lab_results": 43 * 1_005,
+            "batch_steps": 2 * 1_005,
+            "signals": 25 * 12,
+            "readings": 0,
         }
         assert sum(c.quarantined for c in zagar.tables.values()) == 0
         assert not zagar.site.simulated
@@ -125,12 +169,18 @@ class TestZagar:
         results = zagar.snapshot.table("lab_results")
         empty = results[results["value"].isna()].groupby("attribute", observed=True).size()
         for attribute, blanks in {
-            "api_l_impurity": 370, "api_total_impurities": 67, "api_water": 26, "api_content": 2, "tbl_min_weight": 10,
+            "api_l_impurity": 370,
+            "api_total_impurities": 67,
+            "api_water": 26,
+            "api_content": 2,
+            "tbl_min_weight": 10,
         }.items():
             assert empty[attribute] == blanks
         solvent = results[results["attribute"] == "residual_solvent"]
         assert (solvent["value"] == 0).sum() == 136
-        assert results[["lower_spec", "upper_spec"]].isna().all(axis=None), "the files hold no limits, so there are none"
+        assert results[["lower_spec", "upper_spec"]].isna().all(axis=None), (
+            "the files hold no limits, so there are none"
+        )
 
     def test_results_of_the_end_are_not_known_at_compression(self, zagar: Connected) -> None:
         results = zagar.snapshot.table("lab_results")
@@ -138,8 +188,13 @@ class TestZagar:
         ends = steps[steps["step"] == "compression"].set_index("batch_id")["ended_at"]
         later = results["approved_at"] > results["batch_id"].map(ends)
         assert set(results["attribute"][later]) == {
-            *(a for a in results["attribute"].unique() if a.startswith("fct_")), "dissolution_av", "dissolution_min",
-            "residual_solvent", "impurities_total", "impurity_o", "impurity_l",
+            *(a for a in results["attribute"].unique() if a.startswith("fct_")),
+            "dissolution_av",
+            "dissolution_min",
+            "residual_solvent",
+            "impurities_total",
+            "impurity_o",
+            "impurity_l",
         }
         assert set(results["attribute"][~later]).isdisjoint(results["attribute"][later])
 

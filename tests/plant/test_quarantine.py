@@ -16,8 +16,12 @@ from plant.errors import SteadylineError
 from tests.plant.workshop import EVENT, Workshop, adds_up, total
 
 ORDER: dict[str, Any] = {
-    "work_order_id": "id", "equipment_id": "asset", "kind": {"column": "kind", "crosswalk": "kinds"},
-    "opened_at": "opened", "closed_at": "closed", "cost": "cost",
+    "work_order_id": "id",
+    "equipment_id": "asset",
+    "kind": {"column": "kind", "crosswalk": "kinds"},
+    "opened_at": "opened",
+    "closed_at": "closed",
+    "cost": "cost",
 }
 KINDS = {"CM": "corrective", "PM": "preventive", "XX": "repair"}
 HEADER = "id,asset,kind,opened,closed,cost\n"
@@ -44,8 +48,11 @@ GOOD = "1,press-1,CM,2025-01-01,2025-01-02,10"
         ("2,press-1,CM,yesterday,,10", "opened_at", "'yesterday' is no time of the form iso"),
         ("2,press-1,CM,2025-01-01,2025-02-30,10", "closed_at", "'2025-02-30' is no time of the form iso"),
         ("2,press-1,ZZ,2025-01-01,,10", "kind", "code 'ZZ' is not in the crosswalk 'kinds'"),
-        ("2,press-1,XX,2025-01-01,,10", "kind",
-         "'repair' is not allowed here; allowed: corrective, preventive, inspection, calibration"),
+        (
+            "2,press-1,XX,2025-01-01,,10",
+            "kind",
+            "'repair' is not allowed here; allowed: corrective, preventive, inspection, calibration",
+        ),
         ("2,,CM,2025-01-01,,10", "equipment_id", "the required value is empty"),
         (",press-1,CM,2025-01-01,,10", "work_order_id", "the required value is empty"),
         ("2,press-1,CM,,,10", "opened_at", "the required value is empty"),
@@ -53,8 +60,11 @@ GOOD = "1,press-1,CM,2025-01-01,2025-01-02,10"
         ("2,press-1,CM,2025-01-02,2025-01-01,10", "closed_at", "closed_at lies before opened_at"),
         ("2,press-1,CM,2025-01-01,,10,more", "", "the line has 7 fields, the header 6"),
         ("2,press-1", "", "the line has 2 fields, the header 6"),
-        ("1,press-1,CM,2025-01-01,2025-01-02,11", "work_order_id",
-         "key '1' stands twice in this load with different content; the first row was kept"),
+        (
+            "1,press-1,CM,2025-01-01,2025-01-02,11",
+            "work_order_id",
+            "key '1' stands twice in this load with different content; the first row was kept",
+        ),
     ],
 )
 def test_reasons(workshop: Workshop, row: str, column: str, reason: str) -> None:
@@ -72,7 +82,10 @@ def test_the_first_problem_of_a_row_is_told(workshop: Workshop) -> None:
 def test_one_of_two_columns_has_to_be_filled(workshop: Workshop) -> None:
     workshop.export("log.csv", "id,b,l\n1,B1,\n2,,L1\n3,,\n")
     columns = {
-        "result_id": "id", "batch_id": "b", "material_lot": "l", "attribute": {"constant": "assay"},
+        "result_id": "id",
+        "batch_id": "b",
+        "material_lot": "l",
+        "attribute": {"constant": "assay"},
         "sampled_at": {"constant": "2025-01-01T00:00:00Z"},
     }
     workshop.one(columns, "lab_results")
@@ -129,7 +142,10 @@ def test_a_bad_row_that_left_the_export_is_still_shown(workshop: Workshop) -> No
 def test_wide_readings_count_every_signal_of_a_broken_line(workshop: Workshop) -> None:
     workshop.export("log.csv", "t,a,b\n2025-01-01,1,2\n2025-01-02,1\n")
     columns = {
-        "equipment_id": {"constant": "press-1"}, "signal": {"constant": "${tag}"}, "ts": "t", "value": "${tag}",
+        "equipment_id": {"constant": "press-1"},
+        "signal": {"constant": "${tag}"},
+        "ts": "t",
+        "value": "${tag}",
     }
     workshop.one(columns, "readings", item={"each": [{"tag": "a"}, {"tag": "b"}]})
     counts = workshop.connect().tables["readings"]
@@ -138,11 +154,48 @@ def test_wide_readings_count_every_signal_of_a_broken_line(workshop: Workshop) -
 
 # Whatever stands in a cell: plain values, near misses of every kind, and any text at all.
 CELL = st.one_of(
-    st.sampled_from([
-        "", " ", "1", "2", "-1.5", "1,5", "1.234,5", "1e400", "1e308", "nan", "inf", "-0", "CM", "PM", "XX", "ZZ", "now",
-        "2025-01-01", "2025-03-30T02:30", "2025-10-26 02:30", "2025-07-01T12:00Z", "2025-07-01T12:00+01", "9999-12-31",
-        "0001-01-01", "2025", "bar", "kPa", "degC*m", "2 bar", '"', '""', '"a', 'a"b', "a;b", "\n", "\r", "\x00", "NULL",
-    ]),
+    st.sampled_from(
+        [
+            "",
+            " ",
+            "1",
+            "2",
+            "-1.5",
+            "1,5",
+            "1.234,5",
+            "1e400",
+            "1e308",
+            "nan",
+            "inf",
+            "-0",
+            "CM",
+            "PM",
+            "XX",
+            "ZZ",
+            "now",
+            "2025-01-01",
+            "2025-03-30T02:30",
+            "2025-10-26 02:30",
+            "2025-07-01T12:00Z",
+            "2025-07-01T12:00+01",
+            "9999-12-31",
+            "0001-01-01",
+            "2025",
+            "bar",
+            "kPa",
+            "degC*m",
+            "2 bar",
+            '"',
+            '""',
+            '"a',
+            'a"b',
+            "a;b",
+            "\n",
+            "\r",
+            "\x00",
+            "NULL",
+        ]
+    ),
     st.text(st.characters(codec="utf-8"), max_size=12),
     st.text(string.digits + "+-.,eE:TZ /%", max_size=20),
 )
@@ -150,17 +203,26 @@ WHOLE = st.lists(CELL, min_size=5, max_size=5)
 ROWS = st.lists(st.one_of(WHOLE, WHOLE, WHOLE, st.lists(CELL, max_size=7)), max_size=8)
 GARBAGE_COLUMNS = {
     "events": {
-        **EVENT, "event_id": "a", "ts": {"column": "c", "offset": {"column": "d", "unit": "d"}},
+        **EVENT,
+        "event_id": "a",
+        "ts": {"column": "c", "offset": {"column": "d", "unit": "d"}},
         "kind": {"column": "b", "crosswalk": "kinds", "default": "error"},
         "value": {"column": "d", "scale": 10, "unit": {"from": {"column": "e"}, "to": "kPa"}, "round": 2},
         "code": {"lookup": {"source": "log", "on": {"a": "b"}, "take": "c"}},
     },
     "downtime": {
-        "downtime_id": {"template": "{a}/{b}"}, "equipment_id": "b", "started_at": "c",
-        "ended_at": {"column": "e", "format": "%d.%m.%Y"}, "planned": "d", "recorded_at": "e",
+        "downtime_id": {"template": "{a}/{b}"},
+        "equipment_id": "b",
+        "started_at": "c",
+        "ended_at": {"column": "e", "format": "%d.%m.%Y"},
+        "planned": "d",
+        "recorded_at": "e",
     },
     "readings": {
-        "equipment_id": "a", "signal": "b", "ts": {"column": "c", "format": "%d. %b %Y", "months": {"maj": 5}}, "value": "d",
+        "equipment_id": "a",
+        "signal": "b",
+        "ts": {"column": "c", "format": "%d. %b %Y", "months": {"maj": 5}},
+        "value": "d",
     },
 }
 
@@ -171,6 +233,7 @@ GARBAGE_COLUMNS = {
 @example(rows=[["1", "CM", "2025-01-01", '"', "bar"], ["2", "CM", "2025-01-01", "2", "bar"]], quoted=False, decimal=".")
 def test_garbage_never_breaks_a_load(rows: list[list[str]], quoted: bool, decimal: str) -> None:
     """Refused with a clear error, or every row accounted for; and a second connect changes nothing."""
+
     def cell(text: str) -> str:
         return '"' + text.replace('"', '""') + '"' if quoted else text
 
@@ -178,8 +241,14 @@ def test_garbage_never_breaks_a_load(rows: list[list[str]], quoted: bool, decima
         workshop = Workshop(Path(folder))
         workshop.export("log.csv", "a;b;c;d;e\n" + "".join(";".join(map(cell, r)) + "\n" for r in rows))
         source = {
-            "system": "log", "path": "log.csv", "format": "csv", "delimiter": ";", "decimal": decimal,
-            "thousands": "'", "time_zone": "Europe/Vienna", "clock_offset": "-7min",
+            "system": "log",
+            "path": "log.csv",
+            "format": "csv",
+            "delimiter": ";",
+            "decimal": decimal,
+            "thousands": "'",
+            "time_zone": "Europe/Vienna",
+            "clock_offset": "-7min",
         }
         tables = {name: [{"source": "log", "columns": columns}] for name, columns in GARBAGE_COLUMNS.items()}
         workshop.site({"log": source}, tables, {"kinds": KINDS})

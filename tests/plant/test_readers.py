@@ -62,16 +62,16 @@ class TestText:
 
     def test_lines_are_those_of_an_editor(self, workshop: Workshop) -> None:
         lines = [
-            "id,v",        # 1
-            '1,"two',      # 2, to 3
+            "id,v",  # 1
+            '1,"two',  # 2, to 3
             'lines"',
-            "",            # 4
-            "2,bad",       # 5
-            "3",           # 6: too short
-            '4,"a""b"',    # 7
-            "",            # 8
-            "5,1,2",       # 9: too long
-            "6,worse",     # 10
+            "",  # 4
+            "2,bad",  # 5
+            "3",  # 6: too short
+            '4,"a""b"',  # 7
+            "",  # 8
+            "5,1,2",  # 9: too long
+            "6,worse",  # 10
         ]
         workshop.export("log.csv", "\r\n".join(lines) + "\r\n")
         workshop.one(EVENT | {"value": "v"})
@@ -102,7 +102,9 @@ class TestText:
 
 
 class TestParquet:
-    def connect(self, workshop: Workshop, columns: dict[str, Any], table: pa.Table, time_zone: str | None = "UTC") -> None:
+    def connect(
+        self, workshop: Workshop, columns: dict[str, Any], table: pa.Table, time_zone: str | None = "UTC"
+    ) -> None:
         workshop.parquet("log.parquet", table)
         workshop.one(EVENT | columns, format="parquet", path="log.parquet", time_zone=time_zone)
         assert adds_up(workshop.connect())
@@ -147,8 +149,12 @@ class TestParquet:
     def test_aware_times_keep_their_moment(self, workshop: Workshop) -> None:
         at = datetime(2025, 7, 1, 12, 0, 0, 5, tzinfo=UTC)
         for kind in (pa.timestamp("us", "UTC"), pa.timestamp("ns", "Europe/Dublin"), pa.timestamp("ms", "+02:00")):
-            self.connect(workshop, {"event_id": {"template": "{id}"}, "ts": "t"},
-                         pa.table({"id": [str(kind)], "t": pa.array([at]).cast(kind, safe=False)}), None)
+            self.connect(
+                workshop,
+                {"event_id": {"template": "{id}"}, "ts": "t"},
+                pa.table({"id": [str(kind)], "t": pa.array([at]).cast(kind, safe=False)}),
+                None,
+            )
         got = sorted(workshop.times())
         assert got == ["2025-07-01T12:00:00+00:00", *["2025-07-01T12:00:00.000005+00:00"] * 2]
 
@@ -157,7 +163,8 @@ class TestParquet:
         self.connect(workshop, {"ts": "t"}, pa.table({"id": ["a", "b", "c"], "t": times}), "Europe/Vienna")
         assert workshop.times() == ["2025-07-01T10:00:00+00:00"]
         assert [(line, reason[-24:]) for line, _, reason in workshop.reasons()] == [
-            (2, "Vienna (end of summer time)"[-24:]), (3, "the required value is empty"[-24:]),
+            (2, "Vienna (end of summer time)"[-24:]),
+            (3, "the required value is empty"[-24:]),
         ]
 
     def test_nanoseconds_and_dates(self, workshop: Workshop) -> None:
@@ -174,8 +181,10 @@ class TestParquet:
     def test_nan_is_no_reading(self, workshop: Workshop) -> None:
         workshop.parquet("log.parquet", pa.table({"v": [1.0, float("nan"), None]}))
         columns = {
-            "equipment_id": {"constant": "press-1"}, "signal": {"constant": "force"},
-            "ts": {"constant": "2025-01-01T00:00:00Z"}, "value": "v",
+            "equipment_id": {"constant": "press-1"},
+            "signal": {"constant": "force"},
+            "ts": {"constant": "2025-01-01T00:00:00Z"},
+            "value": "v",
         }
         workshop.one(columns, "readings", format="parquet", path="log.parquet")
         assert workshop.connect().tables["readings"].read == 1

@@ -32,7 +32,9 @@ def test_coverage(workshop: Workshop) -> None:
     assert told["table_empty", "events"].severity == "high"
     assert told["table_empty", "events"].harms == ["failure risk"]
     assert told["table_not_connected", "lab_results"].severity == "info"
-    assert [f.severity for f in findings] == sorted([f.severity for f in findings], key=["high", "medium", "low", "info"].index)
+    assert [f.severity for f in findings] == sorted(
+        [f.severity for f in findings], key=["high", "medium", "low", "info"].index
+    )
 
 
 def test_quarantine_is_told_by_kind_with_examples(workshop: Workshop) -> None:
@@ -68,7 +70,9 @@ def test_readings(workshop: Workshop) -> None:
     workshop.export("log.csv", "machine,signal,t,v,q\n" + "\n".join([*stuck, *moving, *zero, *late]) + "\n")
     workshop.one(READING, "readings")
     told = found(workshop)
-    assert told["stuck_sensor readings"].count == 1, "standing still at zero is a machine that stands, not a dead sensor"
+    assert told["stuck_sensor readings"].count == 1, (
+        "standing still at zero is a machine that stands, not a dead sensor"
+    )
     assert told["stuck_sensor readings"].examples[0].startswith("p b = 7.0 from 2025-01-01 00:00")
     assert told["bad_quality readings"].count == 3
     assert told["gaps readings"].count == 1
@@ -81,12 +85,27 @@ def test_batches_and_results(workshop: Workshop) -> None:
     workshop.site(
         {n: source(f"{n}.csv") for n in "bsl"},
         {
-            "batches": [{"source": "b", "columns": {
-                "batch_id": "b", "product": {"constant": "p"}, "started_at": "s", "ended_at": "e"}}],
-            "batch_steps": [{"source": "s", "columns": {"batch_id": "b", "step": "step", "started_at": "s", "ended_at": "e"}}],
-            "lab_results": [{"source": "l", "columns": {
-                "result_id": "id", "batch_id": "b", "attribute": {"constant": "assay"}, "sampled_at": "t", "approved_at": "a",
-            }}],
+            "batches": [
+                {
+                    "source": "b",
+                    "columns": {"batch_id": "b", "product": {"constant": "p"}, "started_at": "s", "ended_at": "e"},
+                }
+            ],
+            "batch_steps": [
+                {"source": "s", "columns": {"batch_id": "b", "step": "step", "started_at": "s", "ended_at": "e"}}
+            ],
+            "lab_results": [
+                {
+                    "source": "l",
+                    "columns": {
+                        "result_id": "id",
+                        "batch_id": "b",
+                        "attribute": {"constant": "assay"},
+                        "sampled_at": "t",
+                        "approved_at": "a",
+                    },
+                }
+            ],
         },
     )
     told = found(workshop)
@@ -96,9 +115,15 @@ def test_batches_and_results(workshop: Workshop) -> None:
 
 
 def test_orders(workshop: Workshop) -> None:
-    workshop.export("log.csv", "id,t,k,m\n1,2025-01-01,corrective,\n2,2025-01-01,corrective,leak\n3,2025-01-01,preventive,\n")
+    workshop.export(
+        "log.csv", "id,t,k,m\n1,2025-01-01,corrective,\n2,2025-01-01,corrective,leak\n3,2025-01-01,preventive,\n"
+    )
     columns = {
-        "work_order_id": "id", "equipment_id": {"constant": "p"}, "kind": "k", "opened_at": "t", "failure_mode": "m",
+        "work_order_id": "id",
+        "equipment_id": {"constant": "p"},
+        "kind": "k",
+        "opened_at": "t",
+        "failure_mode": "m",
     }
     workshop.one(columns, "work_orders")
     told = found(workshop)
@@ -110,14 +135,21 @@ def test_what_a_person_sees(workshop: Workshop) -> None:
     workshop.export("log.csv", "id,k\n1,ok\n2,[red]ZZ\n")
     columns = EVENT | {"kind": {"column": "k", "crosswalk": "k"}}
     workshop.site(
-        {"log": source("log.csv")}, {"events": [{"source": "log", "columns": columns}]}, {"k": {"ok": "error"}},
-        simulated=True, assumptions=["the clock is right"],
+        {"log": source("log.csv")},
+        {"events": [{"source": "log", "columns": columns}]},
+        {"k": {"ok": "error"}},
+        simulated=True,
+        assumptions=["the clock is right"],
     )
     console = Console(record=True, width=160, force_terminal=False, file=io.StringIO())
     render_connected(console, workshop.connect())
     text = console.export_text()
     for expected in (
-        "A works for tests SIMULATED", "works@1", "from MES: log (1 file)", "1 row(s) put aside, nothing dropped",
-        "1× events: code '[red]ZZ' is not in the crosswalk 'k' (log.csv line 3)", "the clock is right",
+        "A works for tests SIMULATED",
+        "works@1",
+        "from MES: log (1 file)",
+        "1 row(s) put aside, nothing dropped",
+        "1× events: code '[red]ZZ' is not in the crosswalk 'k' (log.csv line 3)",
+        "the clock is right",
     ):
         assert expected in text

@@ -121,7 +121,10 @@ class TestMistakes:
 
     def test_a_unit_that_the_contract_fixes(self, workshop: Workshop) -> None:
         columns = {
-            "work_order_id": "id", "equipment_id": "a", "kind": "k", "opened_at": "t",
+            "work_order_id": "id",
+            "equipment_id": "a",
+            "kind": "k",
+            "opened_at": "t",
             "labour_hours": {"column": "h", "unit": {"from": "min", "to": "s"}},
         }
         with pytest.raises(SiteError) as refused:
@@ -181,15 +184,20 @@ class TestMistakes:
     def test_of_a_crosswalk_file(self, workshop: Workshop, text: str, expected: str) -> None:
         workshop.beside("codes.csv", text)
         with pytest.raises(SiteError) as refused:
-            workshop.one(EVENT | {"code": {"column": "c", "crosswalk": "k"}},
-                         crosswalks={"k": {"file": "codes.csv", "key": "code"}})
+            workshop.one(
+                EVENT | {"code": {"column": "c", "crosswalk": "k"}},
+                crosswalks={"k": {"file": "codes.csv", "key": "code"}},
+            )
         assert any(expected in line for line in refused.value.details)
 
     @pytest.mark.parametrize("name", ["../outside.csv", "{}/outside.csv", "link.csv"])
     def test_files_outside_the_site_folder(self, workshop: Workshop, tmp_path: Path, name: str) -> None:
         (tmp_path / "outside.csv").write_text("code,name\nA,a\n", encoding="utf-8")
         (workshop.folder / "link.csv").symlink_to(tmp_path / "outside.csv")
-        for crosswalks, item in (({"k": {"file": name.format(tmp_path)}}, {}), ({}, {"each": {"file": name.format(tmp_path)}})):
+        for crosswalks, item in (
+            ({"k": {"file": name.format(tmp_path)}}, {}),
+            ({}, {"each": {"file": name.format(tmp_path)}}),
+        ):
             with pytest.raises(SiteError) as refused:
                 workshop.one(EVENT, crosswalks=crosswalks, item=item)
             assert "lies outside the site folder" in refused.value.details[0]
@@ -202,7 +210,9 @@ class TestMistakes:
     @pytest.mark.parametrize("name", ["a b", "../x", "", "-x", "a/b"])
     def test_a_name_that_could_not_be_a_folder(self, workshop: Workshop, name: str) -> None:
         workshop.write(f"site: '{name}'\ntitle: A works\n")
-        assert any("site: found" in line and "allowed: letters, digits, - and _" in line for line in problems(workshop.folder))
+        assert any(
+            "site: found" in line and "allowed: letters, digits, - and _" in line for line in problems(workshop.folder)
+        )
 
 
 class TestUnknownColumns:
@@ -225,8 +235,13 @@ class TestUnknownColumns:
             EVENT | {"code": {"lookup": {"source": "log", "on": {"nope": "id"}, "take": "id"}}},
             EVENT | {"value": {"column": "id", "unit": {"from": {"column": "nope"}, "to": "kPa"}}},
             EVENT | {"ts": {"constant": "2025-01-01", "offset": {"column": "nope", "unit": "d"}}},
-            EVENT | {"value": {"column": "id", "unit": {"to": "kPa", "from": {
-                "lookup": {"source": "log", "on": {"id": "nope"}, "take": "id"}}}}},
+            EVENT
+            | {
+                "value": {
+                    "column": "id",
+                    "unit": {"to": "kPa", "from": {"lookup": {"source": "log", "on": {"id": "nope"}, "take": "id"}}},
+                }
+            },
         ],
     )
     def test_wherever_they_are_named(self, workshop: Workshop, columns: dict[str, Any]) -> None:
@@ -288,14 +303,28 @@ class TestYaml:
     def test_words_stay_words(self, tmp_path: Path) -> None:
         text = "{a: on, b: 07:30, c: 2015-01-01, d: 007, e: 0x1F, f: 1_000, g: yes, h: NO, i: 12:30:45}"
         assert self.read(tmp_path, text) == {
-            "a": "on", "b": "07:30", "c": "2015-01-01", "d": "007", "e": "0x1F", "f": "1_000", "g": "yes", "h": "NO",
+            "a": "on",
+            "b": "07:30",
+            "c": "2015-01-01",
+            "d": "007",
+            "e": "0x1F",
+            "f": "1_000",
+            "g": "yes",
+            "h": "NO",
             "i": "12:30:45",
         }
 
     def test_numbers_and_the_rest(self, tmp_path: Path) -> None:
         text = "{a: 1, b: -2.5, c: 1e3, d: true, e: ~, f: , g: '1', 7: x}"
         assert self.read(tmp_path, text) == {
-            "a": 1, "b": -2.5, "c": 1000.0, "d": True, "e": None, "f": None, "g": "1", 7: "x",
+            "a": 1,
+            "b": -2.5,
+            "c": 1000.0,
+            "d": True,
+            "e": None,
+            "f": None,
+            "g": "1",
+            7: "x",
         }
 
     @pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 3\n", "x:\n  a: 1\n  a: 1\n", "{a: 1, 'a': 2}"])
@@ -335,5 +364,7 @@ class TestYaml:
 def test_the_reference_names_every_key_there_is() -> None:
     """docs/reference/site-yaml.md is written by hand: a key that it does not name does not exist for its readers."""
     text = (ROOT / "docs" / "reference" / "site-yaml.md").read_text(encoding="utf-8")
-    missing = [k for model in (Source, Form) for k in model.model_fields if f"{k}:" not in text and f"`{k}`" not in text]
+    missing = [
+        k for model in (Source, Form) for k in model.model_fields if f"{k}:" not in text and f"`{k}`" not in text
+    ]
     assert missing == []

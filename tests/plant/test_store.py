@@ -80,7 +80,9 @@ class TestCommit:
     def test_words_kept_as_categories_are_the_same_rows(self, tmp_path: Path) -> None:
         store = Store(tmp_path, "works")
         commit(store, events(("1", 1.0), ("2", None)).assign(code=["a", None]))
-        again = events(("1", 1.0), ("2", None)).assign(code=pd.Categorical(["a", None]), kind=pd.Categorical(["error"] * 2))
+        again = events(("1", 1.0), ("2", None)).assign(
+            code=pd.Categorical(["a", None]), kind=pd.Categorical(["error"] * 2)
+        )
         assert commit(store, again)["known"] == 2
 
     def test_a_corrected_row_is_a_new_version(self, tmp_path: Path) -> None:
@@ -104,7 +106,9 @@ class TestCommit:
         store = Store(tmp_path, "works")
         recorded = pd.to_datetime(["2025-03-01", "2025-02-01", "2025-02-01"], utc=True)
         dated = events(("1", 2.0), ("1", 1.0), ("1", 9.0)).assign(recorded_at=recorded)
-        assert commit(store, dated) == {"loaded": 2, "known": 0, "quarantined": 1}, "two contents at one time contradict"
+        assert commit(store, dated) == {"loaded": 2, "known": 0, "quarantined": 1}, (
+            "two contents at one time contradict"
+        )
         assert list(store.snapshot().table("events")["value"]) == [1.0, 2.0], "by the time they were recorded"
         assert commit(store, dated.head(2))["known"] == 2
 
@@ -173,7 +177,9 @@ class TestCrash:
         workshop.export("log.csv", "id,v\n0,0\nbad,x\n")
         columns = EVENT | {"value": "v"}
         stop = {
-            "downtime_id": "id", "equipment_id": {"constant": "p"}, "started_at": {"constant": "2025-01-01T00:00:00Z"},
+            "downtime_id": "id",
+            "equipment_id": {"constant": "p"},
+            "started_at": {"constant": "2025-01-01T00:00:00Z"},
         }
         source = {"system": "log", "path": "*.csv", "format": "csv", "time_zone": "UTC"}
         tables = {"events": [{"source": "log", "columns": columns}], "downtime": [{"source": "log", "columns": stop}]}
@@ -228,7 +234,15 @@ class TestCrash:
         running = []
         for trial in trials:
             shutil.copytree(workshop.root, trial.root)
-            command = [sys.executable, "-c", KILLED, workshop.folder, workshop.data, trial.root, str(rng.uniform(0.1, 0.9))]
+            command = [
+                sys.executable,
+                "-c",
+                KILLED,
+                workshop.folder,
+                workshop.data,
+                trial.root,
+                str(rng.uniform(0.1, 0.9)),
+            ]
             running.append(subprocess.Popen(command, cwd=ROOT))
         assert [child.wait() for child in running] == [-signal.SIGKILL] * 5
         for trial in trials:

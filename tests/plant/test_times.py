@@ -16,7 +16,18 @@ from plant.forms import Source
 from tests.plant.workshop import EVENT, Workshop, adds_up
 
 SLOVENE = {
-    "jan": 1, "feb": 2, "mar": 3, "apr": 4, "maj": 5, "jun": 6, "jul": 7, "avg": 8, "sep": 9, "okt": 10, "nov": 11, "dec": 12,
+    "jan": 1,
+    "feb": 2,
+    "mar": 3,
+    "apr": 4,
+    "maj": 5,
+    "jun": 6,
+    "jul": 7,
+    "avg": 8,
+    "sep": 9,
+    "okt": 10,
+    "nov": 11,
+    "dec": 12,
 }
 
 
@@ -50,12 +61,15 @@ def test_iso_in_the_zone_of_the_source_or_with_an_offset_of_its_own(workshop: Wo
 
 
 def test_mixed_offsets_in_one_column(workshop: Workshop) -> None:
-    got = times(workshop, ["2025-07-01T12:00Z", "2025-07-01T12:00", "2025-07-01T12:00+01", "?"], time_zone="Europe/Vienna")
+    got = times(
+        workshop, ["2025-07-01T12:00Z", "2025-07-01T12:00", "2025-07-01T12:00+01", "?"], time_zone="Europe/Vienna"
+    )
     assert [t[11:16] for t in got if t] == ["12:00", "10:00", "11:00"]
 
 
 @pytest.mark.parametrize(
-    "cell", ["now", "today", "NaT", "2025", "202507", "1751371200", "45839.5", "01.07.2025", "2025-13-01", "2025-07-01 25:00"]
+    "cell",
+    ["now", "today", "NaT", "2025", "202507", "1751371200", "45839.5", "01.07.2025", "2025-13-01", "2025-07-01 25:00"],
 )
 def test_what_is_no_iso_time(workshop: Workshop, cell: str) -> None:
     assert times(workshop, [cell, "2025-07-01"]) == ["2025-07-01T00:00:00+00:00"]
@@ -75,7 +89,9 @@ def test_what_is_no_iso_time(workshop: Workshop, cell: str) -> None:
 )
 def test_formats(workshop: Workshop, layout: str, cell: str, utc: str) -> None:
     assert times(workshop, [cell, "today"], {"column": "t", "format": layout}) == [utc + "+00:00"]
-    assert workshop.reasons() == [(3, "ts", f"'today' is no time of the form {layout}")], "`today` is no day of the export"
+    assert workshop.reasons() == [(3, "ts", f"'today' is no time of the form {layout}")], (
+        "`today` is no day of the export"
+    )
 
 
 def test_month_names_of_the_language(workshop: Workshop) -> None:
@@ -156,7 +172,8 @@ class TestOffset:
 
     def test_column_times_factor_plus_constant(self, workshop: Workshop) -> None:
         assert times(workshop, ["2025-07-01", "2025-07-01"], self.START) == [
-            "2025-07-01T16:00:00+00:00", "2025-07-01T16:40:00+00:00",
+            "2025-07-01T16:00:00+00:00",
+            "2025-07-01T16:40:00+00:00",
         ]
 
     @pytest.mark.parametrize(

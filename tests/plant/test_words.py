@@ -32,14 +32,20 @@ class TestContracts:
             assert len(TABLES[other].key) == 1
         for column in table.columns:
             assert column.meaning
-            assert column.kind != "float" or column.name in ("value", "size") or column.unit, f"{column.name}: which unit?"
+            assert column.kind != "float" or column.name in ("value", "size") or column.unit, (
+                f"{column.name}: which unit?"
+            )
 
     def test_what_becomes_known_later_than_it_happens(self) -> None:
         known = {
-            ("downtime", "reason"): "ended_at", ("lab_results", "value"): "approved_at",
-            ("work_orders", "failure_mode"): "closed_at", ("batches", "yield_pct"): "ended_at",
-            ("batch_steps", "a recorded value"): "ended_at", ("equipment", "commissioned_at"): "always",
-            ("work_orders", "text"): "opened_at", ("work_orders", "started_at"): "started_at",
+            ("downtime", "reason"): "ended_at",
+            ("lab_results", "value"): "approved_at",
+            ("work_orders", "failure_mode"): "closed_at",
+            ("batches", "yield_pct"): "ended_at",
+            ("batch_steps", "a recorded value"): "ended_at",
+            ("equipment", "commissioned_at"): "always",
+            ("work_orders", "text"): "opened_at",
+            ("work_orders", "started_at"): "started_at",
         }
         assert {k: TABLES[k[0]].known_column(k[1]) for k in known} == known
 
@@ -71,8 +77,16 @@ class TestUnits:
     @pytest.mark.parametrize(
         ("value", "source", "target", "expected"),
         [
-            (212, "degF", "degC", 100), (1, "bar", "kPa", 100), (50, "%", "-", 0.5), (1, "g/ml", "kg/m^3", 1000),
-            (0, "°C", "°F", 32), (1, "m²", "cm^2", 1e4), (1, "kg*m**2/s**2", "J", 1), (1, "µm", "mm", 0.001), (60, "rpm", "1/min", 2 * np.pi * 60), (90, "min", "h", 1.5),
+            (212, "degF", "degC", 100),
+            (1, "bar", "kPa", 100),
+            (50, "%", "-", 0.5),
+            (1, "g/ml", "kg/m^3", 1000),
+            (0, "°C", "°F", 32),
+            (1, "m²", "cm^2", 1e4),
+            (1, "kg*m**2/s**2", "J", 1),
+            (1, "µm", "mm", 0.001),
+            (60, "rpm", "1/min", 2 * np.pi * 60),
+            (90, "min", "h", 1.5),
         ],
     )
     def test_convert(self, value: float, source: str, target: str, expected: float) -> None:
@@ -82,10 +96,16 @@ class TestUnits:
     @pytest.mark.parametrize(
         ("source", "target", "expected"),
         [
-            ("blah", "bar", "'blah' is no unit"), ("bar", "2 bar", "'2 bar' is no unit"), ("bar", "kg", "cannot be converted"),
-            ("bar(", "kPa", "'bar(' is no unit"), ("m", "9**9**9", "'9**9**9' is no unit"),
-            ("m**2**9**9", "m", "is no unit"), ("m^99999", "m", "is no unit"), ("9²²²²²²²", "m", "is no unit"),
-            ("m" * 5000, "m", "is no unit"), ("__import__('os')", "m", "is no unit"),
+            ("blah", "bar", "'blah' is no unit"),
+            ("bar", "2 bar", "'2 bar' is no unit"),
+            ("bar", "kg", "cannot be converted"),
+            ("bar(", "kPa", "'bar(' is no unit"),
+            ("m", "9**9**9", "'9**9**9' is no unit"),
+            ("m**2**9**9", "m", "is no unit"),
+            ("m^99999", "m", "is no unit"),
+            ("9²²²²²²²", "m", "is no unit"),
+            ("m" * 5000, "m", "is no unit"),
+            ("__import__('os')", "m", "is no unit"),
         ],
     )
     def test_problem(self, source: str, target: str, expected: str) -> None:
@@ -107,7 +127,11 @@ class TestHome:
     def test_of_its_own(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("STEADYLINE_HOME", str(tmp_path / "h"))
         home = state_home()
-        assert (home, store_root(home), reports_folder(home)) == (tmp_path / "h", tmp_path / "h/store", tmp_path / "h/reports")
+        assert (home, store_root(home), reports_folder(home)) == (
+            tmp_path / "h",
+            tmp_path / "h/store",
+            tmp_path / "h/reports",
+        )
         assert mlruns_folder(home) == tmp_path / "h/mlruns"
 
 
@@ -116,7 +140,11 @@ class TestRefusals:
         error = SourceError("missing_file", "no file", "a file", "put it there", ["one", "two"])
         assert str(error) == "no file\n  - one\n  - two\nAllowed: a file\nNext: put it there"
         assert error.as_dict() == {
-            "code": "missing_file", "found": "no file", "allowed": "a file", "hint": "put it there", "details": ["one", "two"],
+            "code": "missing_file",
+            "found": "no file",
+            "allowed": "a file",
+            "hint": "put it there",
+            "details": ["one", "two"],
         }
         assert "details" not in SteadylineError("a", "b").as_dict()
         assert SteadylineError("a", "b").message() == "b"

@@ -61,8 +61,12 @@ class Workshop:
         return load_site(self.folder)
 
     def one(
-        self, columns: dict[str, Any], table: str = "events", crosswalks: dict[str, Any] | None = None,
-        item: dict[str, Any] | None = None, **source: Any,
+        self,
+        columns: dict[str, Any],
+        table: str = "events",
+        crosswalks: dict[str, Any] | None = None,
+        item: dict[str, Any] | None = None,
+        **source: Any,
     ) -> Site:
         """A site with one source `log` (log.csv) that feeds one table."""
         log = {"system": "machine log", "path": "log.csv", "format": "csv", "time_zone": "UTC"} | source

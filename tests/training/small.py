@@ -18,11 +18,18 @@ DAY = pd.Timedelta("1D")
 
 def failure_spec(**changes: Any) -> FailureSpec:
     raw = {
-        "name": "wear", "task": "failure", "title": "Wear", "intended_use": "tests",
-        "cutoffs": {"every": "24h", "end": (START + 195 * DAY).isoformat()}, "horizons": ["24h", "72h"], "decision_horizon": "72h",
+        "name": "wear",
+        "task": "failure",
+        "title": "Wear",
+        "intended_use": "tests",
+        "cutoffs": {"every": "24h", "end": (START + 195 * DAY).isoformat()},
+        "horizons": ["24h", "72h"],
+        "decision_horizon": "72h",
         "features": {
-            "sensors": {"windows": ["24h"], "statistics": ["mean"]}, "maintenance": {"windows": ["30d"]},
-            "events": False, "downtime": False,
+            "sensors": {"windows": ["24h"], "statistics": ["mean"]},
+            "maintenance": {"windows": ["30d"]},
+            "events": False,
+            "downtime": False,
         },
         "split": {"test_from": (START + 140 * DAY).isoformat(), "folds": 2},
         "lightgbm": {"rounds": 25, "num_leaves": 7, "min_data_in_leaf": 10},
@@ -36,10 +43,15 @@ def failure_spec(**changes: Any) -> FailureSpec:
 
 def quality_spec(**changes: Any) -> QualitySpec:
     raw = {
-        "name": "tablets", "task": "quality", "title": "Tablets", "intended_use": "tests", "attributes": ["assay"],
+        "name": "tablets",
+        "task": "quality",
+        "title": "Tablets",
+        "intended_use": "tests",
+        "attributes": ["assay"],
         "gates": ["before_start", "after:mix"],
         "features": {"batches": {"step_readings": False, "equipment_state": False}},
-        "split": {"test_share": 0.3, "folds": 1}, "lightgbm": {"rounds": 40, "num_leaves": 4, "min_data_in_leaf": 5},
+        "split": {"test_share": 0.3, "folds": 1},
+        "lightgbm": {"rounds": 40, "num_leaves": 4, "min_data_in_leaf": 5},
     }
     spec, problems = parse_model_spec(raw | changes)
     assert not problems
@@ -58,18 +70,28 @@ def machines(wears: bool = True, days: int = 200, count: int = 12, seed: int = 3
         left = np.full(len(every), 99.0)
         while (at := at + rng.uniform(12, 40)) < days:
             moment = START + pd.Timedelta(hours=round(at * 24))
-            orders.append({
-                "work_order_id": f"{name}/{len(orders)}", "equipment_id": name, "kind": "corrective", "opened_at": moment,
-                "closed_at": moment + pd.Timedelta("2h"), "failure_mode": "leak" if rng.random() < 0.5 else "bearing",
-            })
+            orders.append(
+                {
+                    "work_order_id": f"{name}/{len(orders)}",
+                    "equipment_id": name,
+                    "kind": "corrective",
+                    "opened_at": moment,
+                    "closed_at": moment + pd.Timedelta("2h"),
+                    "failure_mode": "leak" if rng.random() < 0.5 else "bearing",
+                }
+            )
             ahead = (moment - every) / DAY
             left = np.where((ahead > 0) & (ahead < left), ahead, left)
         value = rng.normal(1, 0.1, len(every)) + (np.maximum(0, 6 - left) if wears else 0)
         readings.append(pd.DataFrame({"equipment_id": name, "signal": "vibration", "ts": every, "value": value}))
     equipment = pd.DataFrame({"equipment_id": [f"pump-{m:02d}" for m in range(count)], "equipment_class": "pump"})
-    return Frames({
-        "equipment": equipment, "work_orders": pd.DataFrame(orders), "readings": pd.concat(readings, ignore_index=True),
-    })
+    return Frames(
+        {
+            "equipment": equipment,
+            "work_orders": pd.DataFrame(orders),
+            "readings": pd.concat(readings, ignore_index=True),
+        }
+    )
 
 
 def batches(noise: bool = False, count: int = 150, seed: int = 5) -> Frames:
@@ -79,17 +101,39 @@ def batches(noise: bool = False, count: int = 150, seed: int = 5) -> Frames:
     force = rng.normal(10, 1, count)
     assay = np.round(99 + (rng.normal(0, 1, count) if noise else 0.8 * (force - 10) + rng.normal(0, 0.1, count)), 2)
     names = [f"B{i:04d}" for i in range(count)]
-    made = pd.DataFrame({"batch_id": names, "product": "P1", "started_at": start, "ended_at": start + pd.Timedelta("8h")})
-    steps = pd.DataFrame({
-        "batch_id": names, "step": "mix", "started_at": start, "ended_at": start + pd.Timedelta("4h"), "force": force,
-    })
-    lots = pd.DataFrame({
-        "batch_id": names, "material_lot": [f"L{i // 15}" for i in range(count)], "material": "api", "used_at": start,
-    })
-    results = pd.DataFrame({
-        "result_id": names, "batch_id": names, "attribute": "assay", "value": assay, "unit": "%", "lower_spec": 95.0,
-        "upper_spec": 105.0, "sampled_at": start + pd.Timedelta("8h"), "approved_at": start + 3 * DAY,
-    })
+    made = pd.DataFrame(
+        {"batch_id": names, "product": "P1", "started_at": start, "ended_at": start + pd.Timedelta("8h")}
+    )
+    steps = pd.DataFrame(
+        {
+            "batch_id": names,
+            "step": "mix",
+            "started_at": start,
+            "ended_at": start + pd.Timedelta("4h"),
+            "force": force,
+        }
+    )
+    lots = pd.DataFrame(
+        {
+            "batch_id": names,
+            "material_lot": [f"L{i // 15}" for i in range(count)],
+            "material": "api",
+            "used_at": start,
+        }
+    )
+    results = pd.DataFrame(
+        {
+            "result_id": names,
+            "batch_id": names,
+            "attribute": "assay",
+            "value": assay,
+            "unit": "%",
+            "lower_spec": 95.0,
+            "upper_spec": 105.0,
+            "sampled_at": start + pd.Timedelta("8h"),
+            "approved_at": start + 3 * DAY,
+        }
+    )
     return Frames({"batches": made, "batch_steps": steps, "genealogy": lots, "lab_results": results})
 
 

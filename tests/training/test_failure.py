@@ -82,7 +82,9 @@ def other_future(plant: Frames, origin: pd.Timestamp) -> Frames:
         opened_at=orders["opened_at"] + pd.Timedelta("5h"), failure_mode="a mode never seen before", kind="corrective"
     )
     dropped = invented.iloc[::2]
-    tables["work_orders"] = pd.concat([orders[~late], dropped.assign(closed_at=dropped["opened_at"])], ignore_index=True)
+    tables["work_orders"] = pd.concat(
+        [orders[~late], dropped.assign(closed_at=dropped["opened_at"])], ignore_index=True
+    )
     shaken = readings["value"].where(readings["ts"] < origin, readings["value"] * -3 + 7)
     tables["readings"] = readings.assign(value=shaken)
     return Frames(tables)
@@ -109,7 +111,9 @@ def test_twice_the_same_bytes(trained: FailureTraining, tmp_path: Path) -> None:
 
 
 def test_events_within_know_what_they_do_not_know() -> None:
-    labels = pd.DataFrame({"duration_h": [10.0, 24.0, 10.0, 100.0, 24.0], "observed": [True, True, False, False, False]})
+    labels = pd.DataFrame(
+        {"duration_h": [10.0, 24.0, 10.0, 100.0, 24.0], "observed": [True, True, False, False, False]}
+    )
     got = events_within(labels, (24.0, 72.0))
     nan = np.nan
     np.testing.assert_array_equal(got, [[1, 1], [0, 1], [nan, nan], [0, 0], [0, nan]])
@@ -130,8 +134,14 @@ def test_what_cannot_be_trained_is_said(changes: dict[str, object], code: str) -
 
 
 def test_equipment_without_any_history() -> None:
-    plant = Frames({"equipment": machines().table("equipment"), "events": pd.DataFrame({
-        "event_id": ["1"], "equipment_id": ["elsewhere"], "ts": [START], "kind": ["error"]})})
+    plant = Frames(
+        {
+            "equipment": machines().table("equipment"),
+            "events": pd.DataFrame(
+                {"event_id": ["1"], "equipment_id": ["elsewhere"], "ts": [START], "kind": ["error"]}
+            ),
+        }
+    )
     with pytest.raises(SteadylineError) as refused:
         train_failure(plant, failure_spec())
     assert refused.value.code == "no_history"

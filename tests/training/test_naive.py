@@ -15,7 +15,9 @@ HOUR = pd.Timedelta("1h")
 
 
 def obvious(rows: pd.DataFrame, results: pd.DataFrame, lots: pd.DataFrame) -> dict[str, list[float]]:
-    lot_of = {(r.material, r.batch_id): r.material_lot for r in lots.drop_duplicates(["material", "batch_id"]).itertuples()}
+    lot_of = {
+        (r.material, r.batch_id): r.material_lot for r in lots.drop_duplicates(["material", "batch_id"]).itertuples()
+    }
     materials = sorted({r.material for r in lots.itertuples()})
     out: dict[str, list[float]] = {}
 
@@ -46,7 +48,11 @@ def obvious(rows: pd.DataFrame, results: pd.DataFrame, lots: pd.DataFrame) -> di
 
 
 BATCH = st.tuples(
-    st.integers(0, 40), st.integers(0, 30), st.sampled_from("PQ"), st.sampled_from(["L1", "L2", None]), st.integers(0, 9)
+    st.integers(0, 40),
+    st.integers(0, 30),
+    st.sampled_from("PQ"),
+    st.sampled_from(["L1", "L2", None]),
+    st.integers(0, 9),
 )
 
 
@@ -59,10 +65,15 @@ def test_against_the_obvious_version(plan: list[tuple[int, int, str, str | None,
     results = rows.drop(columns="t").assign(
         value=[float(v) for *_, v in plan], approved_at=pd.Series([START + (h + delay) * HOUR for h, delay, *_ in plan])
     )
-    lots = pd.DataFrame([
-        {"batch_id": name, "material": material, "material_lot": lot}
-        for name, (*_, lot, _) in zip(names, plan, strict=True) if lot is not None for material in ("api", "starch")
-    ], columns=["batch_id", "material", "material_lot"])
+    lots = pd.DataFrame(
+        [
+            {"batch_id": name, "material": material, "material_lot": lot}
+            for name, (*_, lot, _) in zip(names, plan, strict=True)
+            if lot is not None
+            for material in ("api", "starch")
+        ],
+        columns=["batch_id", "material", "material_lot"],
+    )
     got = naive_forecasts(rows, results, lots)
     wanted = obvious(rows, results, lots)
     assert set(got) == set(wanted)

@@ -100,7 +100,10 @@ def test_all_attributes_are_those_with_a_limit() -> None:
     plant = batches()
     tables = {name: plant.table(name) for name in plant.tables}
     more = tables["lab_results"].assign(
-        result_id=tables["lab_results"]["result_id"] + "/colour", attribute="colour", lower_spec=np.nan, upper_spec=np.nan
+        result_id=tables["lab_results"]["result_id"] + "/colour",
+        attribute="colour",
+        lower_spec=np.nan,
+        upper_spec=np.nan,
     )
     both = Frames(tables | {"lab_results": pd.concat([tables["lab_results"], more], ignore_index=True)})
     assert train_quality(both, quality_spec(attributes="all", gates=["after:mix"])).attributes == ("assay",)
@@ -112,7 +115,9 @@ def test_a_batchs_own_result_is_no_feature(trained: QualityTraining) -> None:
     assert spec.features.batches.targets == ("assay",)
     matrix = trained.matrices["after:mix"]
     names = [matrix.features[i].name for i in base_columns(matrix, "assay")]
-    assert names == ["lag.assay.lot.api.mean", "lag.assay.product.mean", "lag.assay.overall.mean"], "the narrowest first"
+    assert names == ["lag.assay.lot.api.mean", "lag.assay.product.mean", "lag.assay.overall.mean"], (
+        "the narrowest first"
+    )
 
 
 @pytest.mark.parametrize(

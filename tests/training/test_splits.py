@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from models.spec import Split
 from plant.errors import SteadylineError
 from tests.training.small import DAY, START
-from training.splits import calibration_start, folds, test_start as first_test_moment
+from training.splits import calibration_start, folds
+from training.splits import test_start as first_test_moment
 
 END = START + 100 * DAY
 

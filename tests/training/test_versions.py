@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from governance import versions
 from governance.database import connect, reading
-from governance.schema import audit as audit_log
 from governance.errors import Refused
+from governance.schema import audit as audit_log
 from governance.versions import ModelVersion
 from models import bundle as bundles
 from plant.errors import NotReady, UnknownId
@@ -73,8 +73,16 @@ def home(tiny_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 def register(home: Path, version: str, beats: bool, model: str = MODEL, site: str = SITE) -> None:
     made = ModelVersion(
-        site=site, model=model, version=version, sha256=version * 64, task="failure", bundle_uri="nowhere",
-        data_version=f"{site}@1", trained_at=datetime.now(UTC), beats_baseline=beats, evidence={"verdict": "undecided"},
+        site=site,
+        model=model,
+        version=version,
+        sha256=version * 64,
+        task="failure",
+        bundle_uri="nowhere",
+        data_version=f"{site}@1",
+        trained_at=datetime.now(UTC),
+        beats_baseline=beats,
+        evidence={"verdict": "undecided"},
     )
     with connect(home).begin() as connection:
         versions.register_version(connection, made, "tester", "for the tests")
@@ -105,8 +113,12 @@ class TestPromotion:
 
     @pytest.mark.parametrize(
         ("version", "actor", "reason", "code"),
-        [("9", "j.doe", "why not", "unknown_version"), ("1", "j.doe", "again", "already_champion"),
-         ("1", " ", "why not", None), ("2", "j.doe", " ", None)],
+        [
+            ("9", "j.doe", "why not", "unknown_version"),
+            ("1", "j.doe", "again", "already_champion"),
+            ("1", " ", "why not", None),
+            ("2", "j.doe", " ", None),
+        ],
     )
     def test_other_refusals_change_nothing(
         self, home: Path, version: str, actor: str, reason: str, code: str | None
@@ -122,7 +134,12 @@ class TestPromotion:
         with reading(connect(home)) as connection:
             [first] = versions.promotion_history(connection, SITE, MODEL)
             rows = connection.execute(sa.select(audit_log).order_by(audit_log.c.seq)).mappings().all()
-        assert (first.actor, first.reason, first.version, first.previous_version) == ("tester", "for the tests", "1", None)
+        assert (first.actor, first.reason, first.version, first.previous_version) == (
+            "tester",
+            "for the tests",
+            "1",
+            None,
+        )
         assert first.at.tzinfo is not None
         trail = [r for r in rows if r["action"] == "version.promoted" and r["subject"] == f"{SITE}/{MODEL}"]
         assert [(r["actor"], r["reason"]) for r in trail] == [("tester", "for the tests")]

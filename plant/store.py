@@ -9,6 +9,7 @@ a load that dies half way is never seen, and the next load takes the tables back
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -21,14 +22,20 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from plant.errors import NotReady, StoreError
 from plant.mapping import QUARANTINE_COLUMNS
-from plant.quarantine import clashing, not_read_again, text_table, with_source
+from plant.quarantine import not_read_again, text_table, with_source
+from plant.row_versions import KEY, ROW, new_rows
 from plant.tables import LINEAGE, TABLES, TIME_DTYPE, Table, arrow_schema, conform, empty_frame
 
-_KEY, _ROW = "_key", "_row"  # 64-bit hashes of a row's key and content
 _QUARANTINE = "_quarantine"
+_FOR_EVER = {
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.logRetentionDuration": "interval 36500 days",
+    "delta.deletedFileRetentionDuration": "interval 36500 days",
+}
 
 
 class SnapshotLike(Protocol):
@@ -97,7 +104,7 @@ class Snapshot:
 
     def _read(self, table: Table, version: int) -> pd.DataFrame:
         stored = _delta(self.folder / table.name, version).to_pyarrow_table()
-        stored = stored.drop_columns([c for c in (_KEY, _ROW) if c in stored.column_names])
+        stored = stored.drop_columns([c for c in (KEY, ROW) if c in stored.column_names])
         if table.name == "readings":  # millions of rows: keep the repeating words as categories
             for i, name in enumerate(stored.column_names):
                 if pa.types.is_string(stored.schema.field(name).type) or pa.types.is_large_string(
@@ -223,7 +230,9 @@ class Store:
         fresh: dict[str, pd.DataFrame] = {}
         for name, frame in load.tables.items():
             before = self._hashes(name, versions.get(name))
-            rows, known, clashes = _new_rows(TABLES[name], frame, before, now, unchanged)
+            rows, known, clashes = new_rows(
+                TABLES[name], frame, before, now, unchanged, functools.partial(self._latest, name, versions.get(name))
+            )
             count = load.counts.setdefault(name, Count())
             count.loaded += len(rows)
             count.known += known
@@ -256,17 +265,27 @@ class Store:
         if version is None:
             return pd.DataFrame(
                 {
-                    _KEY: pd.Series(dtype="int64"),
-                    _ROW: pd.Series(dtype="int64"),
+                    KEY: pd.Series(dtype="int64"),
+                    ROW: pd.Series(dtype="int64"),
                     "recorded_at": pd.Series(dtype=TIME_DTYPE),
                 }
             )
-        stored = _delta(self.folder / name, version).to_pyarrow_table(columns=[_KEY, _ROW, "recorded_at"])
+        stored = _delta(self.folder / name, version).to_pyarrow_table(columns=[KEY, ROW, "recorded_at"])
         return pd.DataFrame(stored.to_pandas())
 
-    def _put_aside(
-        self, last: dict[str, Any] | None, load: Load, aside: list[pd.DataFrame], number: int
-    ) -> int | None:
+    def _latest(self, name: str, version: int | None, keys: np.ndarray) -> pd.DataFrame:
+        """The newest stored version of the rows with these key hashes."""
+        if version is None:
+            return pd.DataFrame({KEY: pd.Series(dtype="int64")})
+        stored = _delta(self.folder / name, version).to_pyarrow_table()
+        stored = stored.filter(pc.is_in(stored[KEY], value_set=pa.array(np.unique(keys))))
+        frame = conform(TABLES[name], stored.drop_columns([KEY, ROW]).to_pandas()).assign(
+            **{KEY: stored[KEY].to_numpy()}
+        )
+        frame = frame.sort_values("recorded_at", kind="stable", na_position="first")
+        return frame.drop_duplicates(KEY, keep="last")
+
+    def _put_aside(self, last: dict[str, Any] | None, load: Load, aside: list[pd.DataFrame], number: int) -> int | None:
         """The quarantine after this load; returns the version of its table, None where nothing was ever put aside."""
         version = last.get("quarantine") if last else None
         fresh = _stacked(aside, QUARANTINE_COLUMNS)
@@ -284,7 +303,7 @@ class Store:
         self, name: str, rows: pa.Table, version: int | None, mode: Literal["append", "overwrite"] = "append"
     ) -> int:
         """Add to a Delta table, after taking back what a dead load left behind; returns the new version."""
-        from deltalake import DeltaTable, write_deltalake
+        from deltalake import DeltaTable, PostCommitHookProperties, write_deltalake
 
         path = self.folder / name
         if DeltaTable.is_deltatable(str(path)):
@@ -293,7 +312,11 @@ class Store:
                 table.delete()
             elif table.version() != version:
                 table.restore(version)
-        write_deltalake(str(path), rows, mode=mode, schema_mode="merge")
+        # Every data version stays readable: Delta would drop the log of versions older than a month at a checkpoint.
+        keep = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
+        write_deltalake(
+            str(path), rows, mode=mode, schema_mode="merge", configuration=_FOR_EVER, post_commithook_properties=keep
+        )
         return int(_delta(path).version())
 
     def _write(self, number: int, manifest: dict[str, Any]) -> None:
@@ -309,9 +332,9 @@ class Store:
 
 def _arrow(table: Table, rows: pd.DataFrame) -> pa.Table:
     extra = tuple(
-        c for c in rows.columns if c not in table.names and c not in {x.name for x in LINEAGE} and c not in (_KEY, _ROW)
+        c for c in rows.columns if c not in table.names and c not in {x.name for x in LINEAGE} and c not in (KEY, ROW)
     )
-    schema = arrow_schema(table, extra).append(pa.field(_KEY, pa.int64())).append(pa.field(_ROW, pa.int64()))
+    schema = arrow_schema(table, extra).append(pa.field(KEY, pa.int64())).append(pa.field(ROW, pa.int64()))
     return pa.Table.from_pandas(rows[schema.names], schema=schema, preserve_index=False)
 
 
@@ -327,52 +350,3 @@ def _unchanged_files(last: dict[str, Any] | None, load: Load) -> set[str]:
         for key, new in load.sources.items()
         if key in then and "sha256" in new and then[key].get("sha256") == new["sha256"]
     }
-
-
-def _hash(frame: pd.DataFrame) -> np.ndarray:
-    """64-bit hash of each row, of values only: the same for plain strings and categories."""
-    return np.asarray(pd.util.hash_pandas_object(frame, index=False).to_numpy().view(np.int64))
-
-
-def _new_rows(
-    table: Table, frame: pd.DataFrame, before: pd.DataFrame, now: pd.Timestamp, unchanged: set[str]
-) -> tuple[pd.DataFrame, int, pd.DataFrame]:
-    """(rows to add, number of rows already known, quarantined clashes).
-
-    unchanged: files with the content they had when they were loaded before; what such a file says again is no
-    correction of what another file has said since.
-    """
-    frame = conform(table, frame.reset_index(drop=True))
-    lineage = {c.name for c in LINEAGE}
-    frame[_KEY] = _hash(frame[list(table.key)])
-    # An absent recorded value must hash like an empty one, or a wider later export would look like a correction.
-    content = [
-        c
-        for c in sorted(frame.columns)
-        if c not in lineage | {_KEY} and not (c not in table.names and frame[c].isna().all())
-    ]
-    frame[_ROW] = _hash(frame[content])
-    dated = frame["recorded_at"].notna()
-
-    repeated = frame.duplicated([_KEY, _ROW, "recorded_at"])
-    undated_known = np.zeros(len(frame), dtype=bool)
-    latest = before.sort_values("recorded_at", na_position="first", kind="stable").drop_duplicates(_KEY, keep="last")
-    had = frame[_KEY].isin(latest[_KEY]).to_numpy()
-    if had.any():
-        same = pd.Series(latest[_ROW].to_numpy(), index=latest[_KEY].to_numpy())
-        undated_known = had & ~dated.to_numpy() & (frame[_KEY].map(same).to_numpy() == frame[_ROW].to_numpy())
-        seen = pd.MultiIndex.from_frame(before[[_KEY, _ROW, "recorded_at"]])
-        exact = pd.MultiIndex.from_frame(frame[[_KEY, _ROW, "recorded_at"]]).isin(seen)
-        undated_known |= exact & dated.to_numpy()
-        ever = pd.MultiIndex.from_frame(frame[[_KEY, _ROW]]).isin(pd.MultiIndex.from_frame(before[[_KEY, _ROW]]))
-        undated_known |= ever & ~dated.to_numpy() & frame["source_file"].isin(unchanged).to_numpy()
-    known = repeated.to_numpy() | undated_known
-    rest = frame[~known]
-    # Against all rows of this load: the first may be known already, and the second is no correction of it then.
-    several = frame[~repeated].duplicated([_KEY, "recorded_at"]).reindex(rest.index)
-    clash = several.to_numpy(dtype=bool)
-    clashes = rest[clash]
-    rows = rest[~clash].copy()
-    corrected = rows["recorded_at"].isna() & rows[_KEY].isin(latest[_KEY])
-    rows.loc[corrected, "recorded_at"] = now
-    return rows, int(known.sum()), clashing(table, clashes)

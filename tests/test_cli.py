@@ -1,4 +1,4 @@
-"""The command line: exit codes, answers on standard output, progress on standard error, refusals that change nothing."""
+"""The command line: exit codes, answers on standard output, progress on standard error, harmless refusals."""
 
 from __future__ import annotations
 

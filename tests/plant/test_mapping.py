@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_where_a_value_comes_from(workshop: Workshop, form: Any, expected: list[
 
 
 class TestLookup:
-    SOURCES = {
+    SOURCES: ClassVar[dict[str, Any]] = {
         "log": {"system": "log", "path": "log.csv", "format": "csv", "time_zone": "UTC"},
         "other": {"system": "MES", "path": "other.csv", "format": "csv", "time_zone": "UTC"},
     }
@@ -213,7 +213,7 @@ class TestUnits:
         workshop.one(EVENT | {"value": {"column": "v", "unit": {"from": {"column": "u"}, "to": {"column": "aim"}}}})
         assert adds_up(workshop.connect())
         assert workshop.numbers() == pytest.approx([100, 2, None], nan_ok=True)
-        said = dict((line, reason) for line, _, reason in workshop.reasons())
+        said = {line: reason for line, _, reason in workshop.reasons()}
         assert sorted(said) == [4, 5, 6]
         assert "'psi' cannot be converted to 'parsec'" in said[4]
         assert "'blah' is no unit" in said[5]
@@ -228,7 +228,7 @@ class TestUnits:
 
 
 class TestBooleans:
-    STOP = {
+    STOP: ClassVar[dict[str, Any]] = {
         "downtime_id": "id",
         "equipment_id": {"constant": "press-1"},
         "started_at": {"constant": "2025-01-01T00:00:00Z"},

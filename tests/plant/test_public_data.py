@@ -67,7 +67,7 @@ def azure(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Connec
 
 @pytest.fixture(scope="module")
 def zagar(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Connected:
-    """Without the press series (5.5 million readings): the site's own YAML, but for the path of that optional source."""
+    """Without the press series (5.5 million readings): the site's YAML, but for the path of that optional source."""
     folder = tmp_path_factory.mktemp("zagar")
     text = (SITES / "zagar_tablets" / "site.yaml").read_text(encoding="utf-8")
     assert text.count("timeseries/*.csv") == 1

@@ -227,7 +227,7 @@ GARBAGE_COLUMNS = {
 }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rows=ROWS, quoted=st.booleans(), decimal=st.sampled_from([".", ","]))
 @example(rows=[["1", "CM", "2025-01-01", "1", "bar"], ["1", "CM", "2025-01-01", "2", "bar"]], quoted=True, decimal=".")
 @example(rows=[["1", "CM", "2025-01-01", '"', "bar"], ["2", "CM", "2025-01-01", "2", "bar"]], quoted=False, decimal=".")

@@ -130,7 +130,8 @@ class TestMistakes:
         with pytest.raises(SiteError) as refused:
             workshop.one(columns, "work_orders")
         assert refused.value.details == [
-            "site.yaml: tables.work_orders[0].columns.labour_hours.unit.to: found 's'; allowed: h, the unit of labour_hours"
+            "site.yaml: tables.work_orders[0].columns.labour_hours.unit.to: "
+            "found 's'; allowed: h, the unit of labour_hours"
         ]
 
     @pytest.mark.parametrize(

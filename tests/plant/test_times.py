@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -168,7 +168,10 @@ def test_clock_offset_is_added_to_every_time_of_the_source(workshop: Workshop) -
 
 
 class TestOffset:
-    START = {"column": "t", "offset": {"column": "n", "factor": 40, "constant": 960, "unit": "min"}}
+    START: ClassVar[dict[str, Any]] = {
+        "column": "t",
+        "offset": {"column": "n", "factor": 40, "constant": 960, "unit": "min"},
+    }
 
     def test_column_times_factor_plus_constant(self, workshop: Workshop) -> None:
         assert times(workshop, ["2025-07-01", "2025-07-01"], self.START) == [

@@ -1,4 +1,4 @@
-"""Training a quality model: it learns what a step tells, calls noise undecided, and learns only from approved results."""
+"""Training a quality model: it learns what a step tells, only from approved results, and calls noise undecided."""
 
 from __future__ import annotations
 

@@ -125,20 +125,20 @@ def _fit_one(horizon: float, p: Floats, e: Floats) -> HorizonCalibration:
     fewer = min(events, rows - events)
     if fewer < LOGISTIC_LEAST:
         return HorizonCalibration(horizon, "none", rows, events,
-                                  f"not corrected: {events} failures in {rows} rows are too few to correct by")
+                                  f"not corrected: {events} failing rows of {rows} are too few to correct by")
     if fewer < ISOTONIC_LEAST:
         model = LogisticRegression(C=1e6).fit(_logit(p)[:, None], e)
         slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
         if slope <= 0:  # a falling line would turn the ranking round; keep the level only
             slope, intercept = 1.0, _level(p, e)
         return HorizonCalibration(horizon, "logistic", rows, events,
-                                  f"logistic line: {events} failures in {rows} rows are few", (), (), slope, intercept)
+                                  f"logistic line: {events} failing rows of {rows} are few", (), (), slope, intercept)
     # One made-up row at either end, so that a step of a few rows that all failed does not say "certain".
     ends, made_up, weight = [p.min(), p.max()], [1.0, 0.0], [events / rows, 1.0]
     steps = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(
         np.append(p, ends), np.append(e, made_up), sample_weight=np.append(np.ones(rows), weight))
     x, y = np.asarray(steps.X_thresholds_, dtype=np.float64), np.asarray(steps.y_thresholds_, dtype=np.float64)
-    return HorizonCalibration(horizon, "isotonic", rows, events, f"isotonic: {events} failures in {rows} rows",
+    return HorizonCalibration(horizon, "isotonic", rows, events, f"isotonic: {events} failing rows of {rows}",
                               tuple(x.tolist()), tuple(y.tolist()))
 
 

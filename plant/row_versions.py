@@ -67,6 +67,7 @@ def _counts_from(table: Table, rows: pd.DataFrame, stored: pd.DataFrame, now: pd
     """When each changed row counts from: a completion from the first time that it fills in, a correction from `now`."""
     columns = [c for c in dict.fromkeys([*stored.columns, *rows.columns]) if c not in _LINEAGE | {KEY, ROW}]
     old_rows = stored.set_index(KEY).reindex(columns=columns)
+    since = stored.set_index(KEY)["recorded_at"]
     times = []
     for key, new in zip(rows[KEY], rows.reindex(columns=columns).to_dict("records"), strict=True):
         old = old_rows.loc[key].to_dict()
@@ -75,7 +76,9 @@ def _counts_from(table: Table, rows: pd.DataFrame, stored: pd.DataFrame, now: pd
         lost = any(not pd.isna(old[c]) and pd.isna(new[c]) for c in columns)
         clocks = {table.known_column(c) for c in filled}
         complete = bool(filled) and kept and not lost and clocks <= set(filled)
-        times.append(min(new[c] for c in clocks) if complete else now)
+        at = min(new[c] for c in clocks) if complete else now
+        # Never before the version that it replaces, or that one would stay the newest for ever.
+        times.append(at if pd.isna(since[key]) else max(at, since[key] + pd.Timedelta(1, "us")))
     return times
 
 

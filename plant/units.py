@@ -42,7 +42,7 @@ def problem(source: str, target: str) -> str:
     """What is wrong with converting `source` to `target`, or an empty string."""
     for side in (source, target):
         try:
-            _unit(side)
+            _unit(side).dimensionality  # noqa: B018 (only pint knows whether it has one)
         except Exception:  # pint raises many kinds for text that is no unit
             return f"'{side}' is no unit; allowed: units such as degC, bar, kN, mm, rpm, %"
     one, other = _unit(source), _unit(target)
@@ -53,7 +53,7 @@ def problem(source: str, target: str) -> str:
         )
     try:
         convert(np.ones(1), source, target)
-    except Exception as e:  # a temperature with an offset inside a product, for example
+    except Exception as e:  # a difference of temperatures as a temperature, for example
         return f"'{source}' cannot be converted to '{target}': {e}"
     return ""
 

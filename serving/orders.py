@@ -20,8 +20,9 @@ from features.asof import View, as_of
 from governance import audit
 from governance.database import one_at_a_time, work_orders_book
 from models.spec import FailureSpec
+from plant.errors import SteadylineError
 from plant.store import SnapshotLike
-from serving.scoring import Scorer
+from serving.scoring import CHAMPION, Scorer
 from serving.words import percent
 
 ACTOR = "steadyline"  # orders are opened by the service itself, under the rules of a signed model version
@@ -90,12 +91,14 @@ def open_orders(
     closed = _settle(connection, site, plant)
     in_book = _open_in_book(connection, site)
     in_cmms, standing = _open_in_cmms(plant), _standing(plant)
-    room = None if orders_per_week is None else int(orders_per_week) - _opened_within_week(connection, site, now)
+    room = None if orders_per_week is None else orders_per_week - _opened_within_week(connection, site, now)
     outcome = Outcome(closed=closed)
     for score in sorted(wanting, key=lambda s: (-float(s["decision"]["expected_saving"]), str(s["equipment_id"]))):
         equipment, mode = str(score["equipment_id"]), _mode(score)
         against = _against(equipment, mode, in_book, in_cmms, standing)
-        if against is None and room is not None and len(outcome.opened) >= room:
+        if against is None and float(score["decision"]["expected_saving"]) <= 0:
+            against = ("no_saving", "an order now is not expected to save anything")
+        if against is None and room is not None and len(outcome.opened) >= max(room, 0.0):
             against = ("no_capacity", f"the crew's {orders_per_week:g} orders a week are taken")
         if against is not None:
             outcome.skipped.append(Skipped(equipment, mode, *against))
@@ -107,7 +110,22 @@ def open_orders(
 
 
 def order_for(scorer: Scorer, scores: Sequence[Mapping[str, Any]]) -> Outcome:
-    """`open_orders` for the answers of a scorer, with its model's capacity, in one transaction."""
+    """`open_orders` for the answers of a scorer, with its model's capacity, in one transaction.
+
+    Raises SteadylineError where the scores are not those of the champion, or of a moment before the end of the data:
+    such scores answer a question, they are no reason to send somebody.
+    """
+    wrong = next((s for s in scores if s["role"] != CHAMPION), None)
+    if wrong is not None:
+        raise SteadylineError(
+            "not_champion", f"version {wrong['model_version']} of {wrong['model']} is {wrong['role']}, not champion",
+            "orders from scores of the champion", f"steadyline promote {wrong['model']} VERSION --as USER",
+        )
+    if any(pd.Timestamp(s["as_of"]) < pd.Timestamp(s["data_end"]) for s in scores):
+        raise SteadylineError(
+            "scores_of_the_past", f"the scores are as of {scores[0]['as_of']}, the data reach {scores[0]['data_end']}",
+            "orders from scores of the end of the data", "leave out --as-of",
+        )
     spec = scorer.served().predictor.spec
     capacity = spec.capacity.orders_per_week if isinstance(spec, FailureSpec) else None
     with scorer.engine.begin() as connection:
@@ -196,7 +214,10 @@ def _opened_within_week(connection: Connection, site: str, now: pd.Timestamp) ->
     since = (now - WEEK).to_pydatetime()
     query = (
         sa.select(sa.func.count()).select_from(work_orders_book)
-        .where(work_orders_book.c.site == site, work_orders_book.c.opened_at > since)
+        .where(
+            work_orders_book.c.site == site, work_orders_book.c.opened_at > since,
+            work_orders_book.c.opened_at <= now.to_pydatetime(),
+        )
     )
     return int(connection.execute(query).scalar_one())
 

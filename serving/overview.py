@@ -86,7 +86,7 @@ def _site(connection: Connection, fleet: Fleet, site: Site) -> SiteState:
         if state.champion is not None:
             found = scores.latest(connection, site.name, spec.name, state.champion.version)
             (equipment if spec.task == "failure" else batches).extend(s.payload for s in found)
-    equipment, batches = _newest(equipment), _newest(batches)
+    equipment, batches = _newest(equipment, "equipment_id"), _newest(batches, "batch_id")
     equipment.sort(key=lambda s: (-decision_risk(s), str(s["equipment_id"])))
     rows = [_row(score) for score in batches]
     rows.sort(key=lambda r: (ATTENTION[r["worst"]["verdict"]], -(r["worst"]["prob_out_of_spec"] or 0.0), r["batch_id"]))
@@ -105,10 +105,28 @@ def _row(score: dict[str, Any]) -> dict[str, Any]:
     return score | {"worst": worst_attribute(score)}
 
 
-def _newest(payloads: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Only what the newest scoring said: an equipment that is no longer scored is not at risk today."""
-    last = max((str(p["data_version"]), str(p["as_of"])) for p in payloads) if payloads else None
-    return [p for p in payloads if last is not None and str(p["as_of"]) == last[1]]
+def _newest(payloads: list[dict[str, Any]], subject: str) -> list[dict[str, Any]]:
+    """The newest score of each subject, from the last run over the fleet on.
+
+    A run is what was scored from one load at one moment; one over at least half as many subjects as the largest counts
+    as a run over the fleet. What was not scored since is no longer at risk today (retired, results are there), and a
+    question about a single subject hides nobody.
+    """
+    runs: dict[tuple[int, pd.Timestamp], set[str]] = {}
+    newest: dict[str, dict[str, Any]] = {}
+    for payload in sorted(payloads, key=_moment):
+        runs.setdefault(_moment(payload), set()).add(str(payload[subject]))
+        newest[str(payload[subject])] = payload
+    if not runs:
+        return []
+    most = max(len(subjects) for subjects in runs.values())
+    since = max(moment for moment, subjects in runs.items() if 2 * len(subjects) >= most)
+    return [payload for payload in newest.values() if _moment(payload) >= since]
+
+
+def _moment(payload: dict[str, Any]) -> tuple[int, pd.Timestamp]:
+    load = str(payload["data_version"]).rpartition("@")[2]
+    return (int(load) if load.isdigit() else 0, pd.Timestamp(payload["as_of"]))
 
 
 def _model(connection: Connection, site: str, spec: ModelSpec) -> ModelState:

@@ -179,8 +179,11 @@ class Scorer:
         """(n, p) feature rows; only those that are not in memory are assembled, all of them in one pass."""
         made_by = (data.version, served.version.sha256)
         keys = [(*made_by, f"{i}\x1f{g}", t.value) for i, g, t in zip(ids, gates, times, strict=True)]
-        missing = [n for n, key in enumerate(keys) if key not in self._rows]
-        found = {key: self._rows[key] for key in keys if key in self._rows}
+        with self._lock:
+            found = {key: self._rows[key] for key in keys if key in self._rows}
+            for key in found:
+                self._rows.move_to_end(key)
+        missing = [n for n, key in enumerate(keys) if key not in found]
         if missing:
             frame = pd.DataFrame({"id": [ids[n] for n in missing], "t": pd.DatetimeIndex([times[n] for n in missing])})
             matrix = _assemble(served, data, frame, [gates[n] for n in missing])

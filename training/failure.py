@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.asof import as_of
 from features.assemble import FeaturePlan, Matrix, equipment_matrix, plan
 from features.labels import cutoff_grid, failure_labels
 from models import metrics
@@ -19,6 +20,7 @@ from models.hazard import HazardModel, edges_from_horizons
 from models.spec import FailureSpec
 from plant.errors import SteadylineError, listing
 from plant.store import SnapshotLike
+from training.alarms import alarms_in_events
 from training.splits import Fold, calibration_start, folds, test_start
 
 Progress = Callable[[str], None]
@@ -91,7 +93,7 @@ def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress 
             f"fold {number} of {spec.split.folds}: fit before {fold.origin:%Y-%m-%d}, test until {fold.end:%Y-%m-%d}"
         )
         fits.append(_fit(snapshot, spec, cutoffs, times, matrix, modes, start, fold))
-    evidence = _evidence(spec, cutoffs, labels, fits, start, end)
+    evidence = _evidence(spec, cutoffs, labels, fits, start, end, snapshot.data_end)
     return FailureTraining(feature_plan, matrix, modes, fits, evidence)
 
 
@@ -117,12 +119,22 @@ def _first_time(snapshot: SnapshotLike, equipment: list[str]) -> pd.Timestamp:
     return min(first)
 
 
-def events_within(labels: pd.DataFrame, horizons_h: tuple[float, ...]) -> np.ndarray:
-    """(n, k): 1 failed within the horizon, 0 did not, NaN unknown (censored before the horizon ended)."""
+def events_within(labels: pd.DataFrame, horizons_h: tuple[float, ...], watched_h: np.ndarray) -> np.ndarray:
+    """(n, k): 1 failed within the horizon, 0 did not, NaN unknown.
+
+    watched_h: (n,) hours from the cut-off to the end of observation. A row that was watched for less than the horizon
+    is unknown whether it failed or not: keeping those that failed would overstate the risk. A row that work ended
+    before the horizon is unknown too.
+    """
     duration, observed = labels["duration_h"].to_numpy()[:, None], labels["observed"].to_numpy(dtype=bool)[:, None]
     horizon = np.array(horizons_h)[None, :]
     event = observed & (duration < horizon)
-    return np.where(event, 1.0, np.where(duration >= horizon, 0.0, np.nan))
+    told = np.where(event, 1.0, np.where(duration >= horizon, 0.0, np.nan))
+    return np.where(horizon <= watched_h[:, None], told, np.nan)
+
+
+def _hours_until(times: pd.DatetimeIndex, end: pd.Timestamp) -> np.ndarray:
+    return np.asarray((end - times) / pd.Timedelta(hours=1), dtype=np.float64)
 
 
 def _codes(labels: pd.DataFrame, modes: tuple[str, ...]) -> np.ndarray:
@@ -158,14 +170,16 @@ def _fit(
     early, before = np.asarray(times < early_end), np.asarray(times < fold.origin)
     later = before & ~early
     test = np.asarray((times >= fold.origin) & (times < fold.end))
-    known_early = failure_labels(snapshot, spec.labels, cutoffs[early], until=early_end)
-    known = failure_labels(snapshot, spec.labels, cutoffs[before], until=fold.origin)
+    # Labels to learn from are those of the day: orders entered or corrected later were not known.
+    known_early = failure_labels(as_of(snapshot, early_end), spec.labels, cutoffs[early], until=early_end)
+    known = failure_labels(as_of(snapshot, fold.origin), spec.labels, cutoffs[before], until=fold.origin)
+    watched = _hours_until(times[before], fold.origin)
 
     first = _hazard(spec, matrix).fit(
         matrix.values[early], known_early["duration_h"], _codes(known_early, modes), n_modes=len(modes)
     )
     risk = first.predict_risk(matrix.values[later], horizons).sum(axis=1)
-    outcome = events_within(known, horizons)[later[before]]
+    outcome = events_within(known, horizons, watched)[later[before]]
     calibration = Calibration.fit(horizons, risk, outcome)
     calibrated = calibration.apply_total(risk)
     k = horizons.index(spec.decision_horizon.hours)
@@ -181,7 +195,7 @@ def _fit(
     codes = _codes(known, modes)
     model = _hazard(spec, matrix).fit(matrix.values[before], known["duration_h"], codes, n_modes=len(modes))
     predicted = calibration.apply_total(model.predict_risk(matrix.values[test], horizons).sum(axis=1))
-    baselines = _baselines(snapshot, spec, cutoffs, before, test, known, horizons)
+    baselines = _baselines(snapshot, spec, cutoffs, before, test, known, watched)
     return FailureFit(fold, model, calibration, threshold, np.flatnonzero(test), predicted, baselines)
 
 
@@ -192,10 +206,11 @@ def _baselines(
     before: np.ndarray,
     test: np.ndarray,
     known: pd.DataFrame,
-    horizons: tuple[float, ...],
+    watched: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Risk by the base rate alone, and by the time since the last failure alone."""
-    event = events_within(known, horizons)
+    horizons = spec.horizons_h
+    event = events_within(known, horizons, watched)
     constant = np.nanmean(event, axis=0)
     age = _hours_since_failure(snapshot, spec, cutoffs)
     model = AgeModel(look_ahead_h=horizons[-1]).fit(
@@ -228,12 +243,13 @@ def _evidence(
     fits: list[FailureFit],
     start: pd.Timestamp,
     end: pd.Timestamp,
+    watched_until: pd.Timestamp,
 ) -> dict[str, Any]:
     rows = np.concatenate([f.rows for f in fits])
     risk = np.concatenate([f.risk for f in fits])
     baselines = {name: np.concatenate([f.baselines[name] for f in fits]) for name in fits[0].baselines}
     tested = labels.iloc[rows]
-    event = events_within(tested, spec.horizons_h)
+    event = events_within(tested, spec.horizons_h, _hours_until(pd.DatetimeIndex(cutoffs["t"])[rows], watched_until))
     horizons: dict[str, Any] = {}
     for k, name in enumerate(spec.horizons):
         horizons[str(name)] = _judged(risk[:, k], event[:, k]) | {
@@ -255,7 +271,14 @@ def _evidence(
         },
         "horizons": horizons,
         "auc_90_interval": interval,
-        "events": _alarms(spec, cutoffs.iloc[rows], tested, fits, risk[:, k]),
+        "events": alarms_in_events(
+            groups,
+            pd.DatetimeIndex(cutoffs["t"])[rows],
+            risk[:, k] >= np.concatenate([np.full(len(f.rows), f.threshold.order_at) for f in fits]),
+            tested,
+            spec.decision_horizon.hours,
+            spec.cutoffs.every.hours,
+        ),
         "threshold": fits[-1].threshold.as_dict(),
         "calibration": [c.note for c in fits[-1].calibration.horizons],
         "beats_baseline": beats,
@@ -284,48 +307,3 @@ def _beats(decision: dict[str, Any]) -> bool:
         return False
     others = decision["baselines"].values()
     return all(mine["brier"] < b["brier"] and mine["auc"] > (b["auc"] or 0.5) for b in others)
-
-
-def _alarms(
-    spec: FailureSpec, cutoffs: pd.DataFrame, labels: pd.DataFrame, fits: list[FailureFit], risk: np.ndarray
-) -> dict[str, float | int | None]:
-    """The backtest in events: an alarm lasts while the risk stays above the threshold of its fold.
-
-    A failure is caught when an alarm stood at a cut-off within the decision horizon before it; an alarm is false when
-    it ends without a failure within the horizon after its last cut-off. Alarms whose outcome is not known are left out.
-    """
-    level = np.concatenate([np.full(len(f.rows), f.threshold.order_at) for f in fits])
-    horizon = spec.decision_horizon.hours
-    frame = pd.DataFrame(
-        {
-            "equipment_id": cutoffs["equipment_id"].to_numpy(),
-            "t": pd.DatetimeIndex(cutoffs["t"]),
-            "alarm": risk >= level,
-            "duration": labels["duration_h"].to_numpy(),
-            "observed": labels["observed"].to_numpy(dtype=bool),
-        }
-    ).sort_values(["equipment_id", "t"])
-    frame["failure_at"] = (
-        (frame["t"] + pd.to_timedelta(frame["duration"], unit="h")).dt.round("s").where(frame["observed"])
-    )
-    near = frame[frame["observed"] & (frame["duration"] < horizon)]
-    per_failure = near.groupby(["equipment_id", "failure_at"])
-    caught = per_failure["alarm"].any()
-    lead = near[near["alarm"]].groupby(["equipment_id", "failure_at"])["duration"].max()
-    changed = (frame["alarm"] != frame.groupby("equipment_id")["alarm"].shift(fill_value=False)) | (
-        frame["equipment_id"] != frame["equipment_id"].shift()
-    )
-    alarms = frame[frame["alarm"]].groupby(changed.cumsum()).tail(1)
-    known = alarms[(alarms["duration"] >= horizon) | alarms["observed"]]
-    false = int((~(known["observed"] & (known["duration"] < horizon))).sum())
-    every = spec.cutoffs.every.hours
-    years = len(frame) * every / 8766
-    return {
-        "failures": len(caught),
-        "caught": int(caught.sum()),
-        "alarms": len(known),
-        "false_alarms": false,
-        "false_alarms_per_equipment_year": false / years if years else None,
-        "equipment_years": years,
-        "median_lead_h": float(lead.median()) if len(lead) else None,
-    }

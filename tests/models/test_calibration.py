@@ -40,8 +40,8 @@ def test_few_failures_fall_back_and_say_so() -> None:
     hardly[np.flatnonzero(event[:, 1])[5:], 1] = 0
     calibration = Calibration.fit([24, 72], said, np.column_stack([some[:, 0], hardly[:, 1]]))
     assert [c.method for c in calibration.horizons] == ["logistic", "none"]
-    assert "60 failures" in calibration.horizons[0].note
-    assert "not corrected: 5 failures" in calibration.horizons[1].note
+    assert "60 failing rows" in calibration.horizons[0].note
+    assert "not corrected: 5 failing rows" in calibration.horizons[1].note
     assert calibration.horizons[0].apply(said[:, 0]).mean() == pytest.approx(some[:, 0].mean(), rel=0.05)
 
 

@@ -125,6 +125,17 @@ def test_a_clash_is_no_correction_when_the_file_is_read_again(workshop: Workshop
         assert len(workshop.aside()) == 1
 
 
+def test_what_an_older_file_says_again_takes_back_no_correction(workshop: Workshop) -> None:
+    """Two exports of the same order, loaded one after the other; then a remark in site.yaml has both read again."""
+    orders(workshop, GOOD, path="*.csv")
+    workshop.export("next.csv", HEADER + "1,press-1,CM,2025-01-01,2025-01-02,11\n")
+    workshop.connect()
+    before = workshop.rows("work_orders")
+    workshop.write((workshop.folder / "site.yaml").read_text(encoding="utf-8") + "# a remark\n")
+    assert workshop.connect().tables["work_orders"].as_dict() == {"read": 2, "loaded": 0, "known": 2, "quarantined": 0}
+    assert list(before["cost"]) == list(workshop.rows("work_orders")["cost"]) == [10, 11]
+
+
 def test_a_longer_export_repeats_its_old_rows_once(workshop: Workshop) -> None:
     bad = "2,press-1,CM,2025-01-01,,x"
     orders(workshop, GOOD, bad)

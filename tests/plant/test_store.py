@@ -102,6 +102,19 @@ class TestCommit:
             commit(store, events(("1", value)), NOW + pd.Timedelta(hours=hours))
         assert list(store.snapshot().table("events")["value"]) == [1.0, 2.0, 1.0]
 
+    def test_an_order_that_is_corrected_and_then_closed_is_loaded_once(self, tmp_path: Path) -> None:
+        """It was closed, by its own time, before the load that corrected it; still it is the newest version."""
+        store, opened = Store(tmp_path, "works"), pd.Timestamp("2025-01-01", tz="UTC")
+        order = {"work_order_id": "1", "equipment_id": "p", "kind": "corrective", "opened_at": opened, "text": "leak"}
+        order |= {"source_file": "log.csv", "source_line": 1.0}
+        closed = {"text": "leaks", "closed_at": opened + pd.Timedelta("30d"), "cost": 5.0}
+        for hours, said in enumerate(({}, {"text": "leaks"}, closed)):
+            counts = commit(store, pd.DataFrame([order | said]), NOW + pd.Timedelta(hours=hours), "work_orders")
+            assert counts["loaded"] == 1
+        again = commit(store, pd.DataFrame([order | closed]), NOW + pd.Timedelta("9h"), "work_orders")
+        assert again == {"loaded": 0, "known": 1, "quarantined": 0}
+        assert store.snapshot().table("work_orders")["cost"].iloc[-1] == 5
+
     def test_versions_that_their_source_dates(self, tmp_path: Path) -> None:
         store = Store(tmp_path, "works")
         recorded = pd.to_datetime(["2025-03-01", "2025-02-01", "2025-02-01"], utc=True)

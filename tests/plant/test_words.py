@@ -106,6 +106,8 @@ class TestUnits:
             ("9²²²²²²²", "m", "is no unit"),
             ("m" * 5000, "m", "is no unit"),
             ("__import__('os')", "m", "is no unit"),
+            ("dBm/Hz", "mW/Hz", "'dBm/Hz' is no unit"),
+            ("delta_degC", "degC", "cannot be converted"),
         ],
     )
     def test_problem(self, source: str, target: str, expected: str) -> None:

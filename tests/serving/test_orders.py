@@ -14,8 +14,9 @@ from sqlalchemy.engine import Engine
 from governance import audit
 from governance.database import DATABASE_URL, connect, reading
 from governance.scores import Score, store
+from plant.errors import SteadylineError
 from plant.store import Frames
-from serving.orders import Outcome, open_book, open_orders
+from serving.orders import Outcome, open_book, open_orders, order_for
 
 T = "2026-03-01T06:00:00+00:00"
 EMPTY = Frames({})
@@ -131,3 +132,26 @@ def test_an_episode_ends_with_the_work(engine: Engine) -> None:
     after = run(engine, [score("press-1", 100, "2026-03-04T12:00:00+00:00")], plant)
     assert (before.closed, [s.code for s in before.skipped]) == ([], ["open_in_book"])
     assert (after.closed, [o.order_id for o in after.opened]) == (["dublin-00001"], ["dublin-00002"])
+
+
+def test_no_order_that_saves_nothing(engine: Engine) -> None:
+    assert [s.code for s in run(engine, [score("press-1", -5)]).skipped] == ["no_saving"]
+
+
+def test_a_crew_of_half_an_order_a_week_gets_one(engine: Engine) -> None:
+    found = run(engine, [score("press-1", 100), score("press-2", 50)], most=0.5)
+    assert ([o.equipment_id for o in found.opened], [s.code for s in found.skipped]) == (["press-1"], ["no_capacity"])
+
+
+class _Asked:
+    """A scorer that is asked for nothing but its answers."""
+
+
+@pytest.mark.parametrize(("change", "code"), [
+    ({"role": "challenger", "model_version": "2", "model": "press"}, "not_champion"),
+    ({"role": "champion", "data_end": "2026-03-02T12:00:00+00:00"}, "scores_of_the_past"),
+])
+def test_only_the_champion_of_today_opens_orders(change: dict[str, str], code: str) -> None:
+    with pytest.raises(SteadylineError) as refused:
+        order_for(_Asked(), [score("press-1", 100) | change])  # type: ignore[arg-type]
+    assert refused.value.code == code

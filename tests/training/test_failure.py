@@ -114,9 +114,28 @@ def test_events_within_know_what_they_do_not_know() -> None:
     labels = pd.DataFrame(
         {"duration_h": [10.0, 24.0, 10.0, 100.0, 24.0], "observed": [True, True, False, False, False]}
     )
-    got = events_within(labels, (24.0, 72.0))
-    nan = np.nan
+    nan, long = np.nan, np.full(5, 1000.0)
+    got = events_within(labels, (24.0, 72.0), long)
     np.testing.assert_array_equal(got, [[1, 1], [0, 1], [nan, nan], [0, 0], [0, nan]])
+    # Watched for 30 h only: what happens within 72 h is unknown, also where a failure was seen.
+    got = events_within(labels, (24.0, 72.0), np.full(5, 30.0))
+    np.testing.assert_array_equal(got, [[1, nan], [0, nan], [nan, nan], [0, nan], [0, nan]])
+
+
+def test_labels_to_learn_from_are_those_of_the_day() -> None:
+    """An order of before the origin that was entered only after it changes no byte of the model."""
+    plain = machines()
+    spec = failure_spec()
+    trained = train_failure(plain, spec)
+    origin = trained.last.fold.origin
+    orders = plain.table("work_orders")
+    late = orders.iloc[[0]].assign(
+        work_order_id="LATE", opened_at=origin - pd.Timedelta(days=3), closed_at=origin - pd.Timedelta(days=2),
+        recorded_at=origin + pd.Timedelta(days=1),
+    )
+    told = Frames({**plain.tables, "work_orders": pd.concat([orders, late], ignore_index=True)})
+    again = train_failure(told, spec)
+    assert again.last.model.hazard_.model_to_string() == trained.last.model.hazard_.model_to_string()
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ _SEQUENCES = (
     ("reviewed_at", "disposed_at"),
 )
 _MOST_SHIFT = 300 * 366 * 8.64e10  # µs
+_AHEAD = pd.Timedelta(days=1)  # clocks that are not corrected yet may be this fast
 _MOST_CELLS = 60  # cells of a quarantined row that are kept
 
 
@@ -315,6 +316,12 @@ def _check(contract: Table, out: dict[str, pd.Series], problems: _Problems) -> N
     if contract.one_of and all(name in out for name in contract.one_of):
         none = np.logical_and.reduce([out[name].isna().to_numpy(dtype=bool) for name in contract.one_of])
         problems.at(contract.one_of[0])(none, f"one of these is required: {', '.join(contract.one_of)}")
+    soon = pd.Timestamp.now(tz="UTC") + _AHEAD
+    for column in contract.columns:
+        # What has happened lies in the past; only the end of service may be planned.
+        if column.kind == "time" and column.name in out and column.name != "retired_at":
+            ahead = (out[column.name] > soon).to_numpy(dtype=bool)
+            problems.at(column.name)(ahead, f"{column.name} lies in the future")
     for first, last in _SEQUENCES:
         if first in out and last in out:
             problems.at(last)((out[last] < out[first]).to_numpy(dtype=bool), f"{last} lies before {first}")

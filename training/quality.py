@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.asof import as_of
 from features.assemble import FeaturePlan, Matrix, batch_matrix, plan
 from features.labels import gate_times, quality_targets
 from features.spec import BatchSpec
@@ -83,12 +84,17 @@ def train_quality(snapshot: SnapshotLike, spec: QualitySpec, progress: Progress 
     for gate, rows in gates.items():
         progress(f"features of {len(rows):,} batches at {gate}")
         matrices[gate] = batch_matrix(snapshot, feature_plan, rows[["batch_id", "gate", "t"]])
+    # Results to learn from are those of the day: what was corrected or invalidated later was not known.
+    told = [quality_targets(as_of(snapshot, fold.origin), attributes) for fold in cuts]
     fits: dict[tuple[str, str], list[AttributeFit]] = {}
     for attribute in attributes:
         of = targets[targets["attribute"] == attribute].set_index("batch_id")
         for gate in spec.gates:
             progress(f"{attribute} at {gate}")
-            fits[attribute, gate] = [_fit(spec, matrices[gate], gates[gate], of, attribute, fold) for fold in cuts]
+            fits[attribute, gate] = [
+                _fit(spec, matrices[gate], gates[gate], of, known[known["attribute"] == attribute], attribute, fold)
+                for fold, known in zip(cuts, told, strict=True)
+            ]
     units = {a: _one(targets.loc[targets["attribute"] == a, "unit"]) for a in attributes}
     evidence = _evidence(snapshot, spec, attributes, units, gates, targets, cuts, fits)
     return QualityTraining(feature_plan, matrices, attributes, units, cuts, fits, evidence)
@@ -143,13 +149,20 @@ def base_columns(matrix: Matrix, attribute: str) -> tuple[int, ...]:
 
 
 def _fit(
-    spec: QualitySpec, matrix: Matrix, rows: pd.DataFrame, of: pd.DataFrame, attribute: str, fold: Fold
+    spec: QualitySpec, matrix: Matrix, rows: pd.DataFrame, of: pd.DataFrame, known: pd.DataFrame, attribute: str,
+    fold: Fold,
 ) -> AttributeFit:
-    """Learn from results approved before the fold begins; predict its batches, each with what was known by then."""
+    """Learn from results approved before the fold begins; predict its batches, each with what was known by then.
+
+    known: results as they stood at the fold's origin. of: results as they stand now, to judge by.
+    """
+    t, entered = pd.DatetimeIndex(rows["t"]), pd.DatetimeIndex(rows["entered"])
+    learnt = known.set_index("batch_id")
+    old = rows["batch_id"].map(learnt["value"]).to_numpy(np.float64)
+    old_approved = pd.DatetimeIndex(rows["batch_id"].map(learnt["approved_at"]))
+    train = np.flatnonzero((t < fold.origin) & (old_approved < fold.origin) & np.isfinite(old))
     value = rows["batch_id"].map(of["value"]).to_numpy(np.float64)
     approved = pd.DatetimeIndex(rows["batch_id"].map(of["approved_at"]))
-    t, entered = pd.DatetimeIndex(rows["t"]), pd.DatetimeIndex(rows["entered"])
-    train = np.flatnonzero((t < fold.origin) & (approved < fold.origin) & np.isfinite(value))
     test = np.flatnonzero((entered >= fold.origin) & (entered < fold.end) & np.isfinite(value))
     model = AttributeModel(
         spec.lightgbm.params(),
@@ -157,7 +170,7 @@ def _fit(
         spec.seed,
         base_columns=base_columns(matrix, attribute),
         num_threads=1,  # a thousand rows: a second thread costs more than it brings
-    ).fit(matrix.values[train], value[train], t[train], approved[train])
+    ).fit(matrix.values[train], old[train], t[train], old_approved[train])
     point = model.predict(matrix.values[test])
     later = History(value[test] - point, t[test], approved[test])
     return AttributeFit(model, test, point, model.predict_distribution(matrix.values[test], t[test], later))

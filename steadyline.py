@@ -54,6 +54,9 @@ def main() -> None:
         app()
     except SteadylineError as e:
         _refuse(e)
+    except OSError as e:
+        found = f"{e.strerror or e}: {e.filename or ''}"
+        _refuse(SteadylineError("no_access", found, hint="check the path, its rights and the disk"))
     except KeyboardInterrupt:
         typer.secho("Stopped. What was committed is kept; nothing is half written.", err=True)
         sys.exit(130)
@@ -81,7 +84,7 @@ def _refuse(error: Any) -> NoReturn:
 def simulate(
     site: SiteFolder,
     size: Annotated[Literal["tiny", "demo", "large"], typer.Option(help="tiny takes seconds.")] = "demo",
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 7,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.", min=0)] = 7,
     out: Annotated[Path | None, _option("--out", metavar="DIR", help="Default: below STEADYLINE_HOME.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -310,7 +313,7 @@ def serve(
         list[str] | None, typer.Argument(metavar="[SITE]...", help="Default: all below sites/ that were connected.")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; loopback unless you decide.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port.")] = 3000,
+    port: Annotated[int, typer.Option(help="Port.", min=1, max=65535)] = 3000,
 ) -> None:
     """Serve the scoring endpoints and the page at /, until stopped."""
     from plant.terminal import connected_sites, open_site

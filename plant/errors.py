@@ -65,7 +65,10 @@ class NotReady(SteadylineError):
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """`did you mean 'x'?` for the closest allowed word, or nothing."""
-    match = difflib.get_close_matches(str(word), [str(a) for a in allowed], n=1, cutoff=0.6)
+    known = [str(a) for a in allowed]
+    if str(word) in known:
+        return ""
+    match = difflib.get_close_matches(str(word), known, n=1, cutoff=0.6)
     return f"did you mean '{match[0]}'?" if match else ""
 
 

@@ -110,6 +110,13 @@ def header(name: str, source: Source, path: Path) -> list[str]:
         raise SourceError(
             "empty_file", f"source '{name}': {path.name} is empty", "a header line and rows", "export it again"
         )
+    if not first.isprintable() and not first.replace("\t", "").isprintable():
+        raise SourceError(
+            "not_text",
+            f"source '{name}': {path.name} is not text in {source.encoding}: its first line holds control characters",
+            f"a {source.format} file in the encoding that site.yaml names",
+            "is it compressed, or in another encoding (UTF-16)?",
+        )
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
         raise SourceError(

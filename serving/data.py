@@ -49,11 +49,14 @@ class Data:
     snapshot: SnapshotLike
     version: str = ""
     end: pd.Timestamp = field(default_factory=lambda: pd.NaT)
+    start: pd.Timestamp = field(default_factory=lambda: pd.NaT)
     equipment: dict[str, dict[str, Any]] = field(default_factory=dict)
     _times: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.version, self.end = self.snapshot.data_version, self.snapshot.data_end
+        first = [self.snapshot.table(n)[c].min() for n, c in {"readings": "ts", **_RECORDS}.items()]
+        self.start = min((t for t in first if pd.notna(t)), default=self.end)
         known = self.snapshot.table("equipment")
         columns = ["equipment_id", "equipment_class", "area", "line", "criticality", "commissioned_at", "retired_at"]
         rows = known.sort_values("recorded_at", na_position="first", kind="stable")

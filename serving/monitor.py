@@ -116,7 +116,8 @@ def monitor_site(
 
 def _length(recent: str | pd.Timedelta) -> pd.Timedelta:
     try:
-        length = pd.Timedelta(recent)
+        bare = isinstance(recent, str) and recent.strip().isdigit()  # pandas would take it as nanoseconds
+        length = pd.Timedelta(0) if bare else pd.Timedelta(recent)
     except ValueError:
         length = pd.Timedelta(0)
     if not length > pd.Timedelta(0):

@@ -53,7 +53,8 @@ class Scores(BaseModel):
 def parse_time(text: str | None) -> pd.Timestamp | None:
     """An ISO 8601 time with an offset, in UTC; None stays None.
 
-    Raises SteadylineError: `naive_time` without an offset, `bad_time` for what is no time.
+    Raises SteadylineError: `naive_time` without an offset, `bad_time` for what is no time, `future_time` for a moment
+    that has not come: nothing is known about it.
     """
     if text is None or not text.strip():
         return None
@@ -69,5 +70,11 @@ def parse_time(text: str | None) -> pd.Timestamp | None:
         raise SteadylineError(
             "naive_time", f"'{text}' does not say in which time zone", "ISO 8601 with an offset",
             f"for UTC write {t.isoformat()}Z",
+        )
+    if not 1970 <= t.year < 2262:  # outside, not even the arithmetic of times holds
+        raise SteadylineError("bad_time", f"'{text}' lies outside every record", "a time from 1970 to now")
+    if t > pd.Timestamp.now(tz="UTC") + pd.Timedelta(days=1):
+        raise SteadylineError(
+            "future_time", f"'{text}' has not come yet", "a time up to now", "leave it out for the end of the data"
         )
     return t.tz_convert("UTC").as_unit("us")

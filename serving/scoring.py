@@ -73,11 +73,17 @@ class Scorer:
         """
         served, data = self.served(), self.data.current()
         t = _instant(as_of, data)
+        if t <= data.start:
+            raise SteadylineError(
+                "before_the_records",
+                f"nothing was known at {t.isoformat()}; the records begin {data.start.isoformat()}",
+                f"a time from {data.start.isoformat()} to {data.end.isoformat()}",
+            )
         predictor = _needs(served, FailurePredictor, self.model)
         spec = predictor.spec
         wanted = self._in_service(data, spec, t) if ids is None else _unique(ids)
         for equipment_id in wanted:
-            self._check_equipment(data, spec, equipment_id)
+            self._check_equipment(data, spec, equipment_id, t)
         values = self._values(served, data, wanted, [""] * len(wanted), [t] * len(wanted))
         answers = []
         for i, predicted in enumerate(predictor.predict(values)):
@@ -145,19 +151,25 @@ class Scorer:
             )
         return found
 
-    def _in_service(self, data: Data, spec: FailureSpec, t: pd.Timestamp) -> list[str]:
+    def _in_service(self, data: Data, spec: FailureSpec, t: pd.Timestamp, anyone: bool = False) -> list[str]:
         return [
             name for name, row in data.equipment.items()
-            if spec.population.covers(str(row["equipment_class"]))
+            if (anyone or spec.population.covers(str(row["equipment_class"])))
             and not (pd.notna(row["commissioned_at"]) and row["commissioned_at"] >= t)
             and not (pd.notna(row["retired_at"]) and row["retired_at"] < t)
         ]
 
-    def _check_equipment(self, data: Data, spec: FailureSpec, equipment_id: str) -> None:
+    def _check_equipment(self, data: Data, spec: FailureSpec, equipment_id: str, t: pd.Timestamp) -> None:
         if equipment_id not in data.equipment:
             raise UnknownId(
                 "unknown_equipment", f"site {self.site.name} has no equipment '{equipment_id}'",
                 listing(data.equipment), nearest(equipment_id, data.equipment),
+            )
+        if equipment_id not in self._in_service(data, spec, t, anyone=True):
+            row = data.equipment[equipment_id]
+            service = f"{row['commissioned_at'] or 'always'} to {row['retired_at'] or 'now'}"
+            raise SteadylineError(
+                "not_in_service", f"'{equipment_id}' was not in service at {t.isoformat()}", f"a time from {service}"
             )
         of_class = str(data.equipment[equipment_id]["equipment_class"])
         if not spec.population.covers(of_class):

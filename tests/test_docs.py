@@ -9,6 +9,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
+
+from models.spec import parse_model_spec
 
 ROOT = Path(__file__).parent.parent
 
@@ -66,3 +69,13 @@ def test_make_alone_lists_every_target() -> None:
 
 def test_changelog_has_an_unreleased_section() -> None:
     assert re.search(r"^## \[Unreleased\]$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+def test_the_models_of_the_reference_are_valid() -> None:
+    page = (ROOT / "docs" / "reference" / "model-yaml.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        spec, problems = parse_model_spec(yaml.safe_load(block))
+        assert problems == []
+        assert spec is not None

@@ -24,6 +24,7 @@ from training.alarms import alarms_in_events
 from training.splits import Fold, calibration_start, folds, test_start
 
 Progress = Callable[[str], None]
+_MOST_ROWS = 5_000_000
 CLASS = "equipment.class"  # modes that a class never showed are not predicted for it
 
 
@@ -76,6 +77,14 @@ def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress 
     end = min(spec.cutoffs.end or snapshot.data_end, snapshot.data_end)
     start = spec.cutoffs.start or _first_time(snapshot, equipment)
     first = test_start(start, end, spec.split)
+    rows = len(equipment) * (end - start) / pd.Timedelta(hours=spec.cutoffs.every.hours)
+    if rows > _MOST_ROWS:
+        raise SteadylineError(
+            "too_many_cutoffs",
+            f"cut-offs every {spec.cutoffs.every} for {len(equipment)} equipment make {rows:,.0f} rows",
+            f"up to {_MOST_ROWS:,} rows",
+            "correct cutoffs.every, cutoffs.start or the population in the model's YAML",
+        )
     progress("cut-offs and labels")
     cutoffs = cutoff_grid(snapshot, pd.Timedelta(hours=spec.cutoffs.every.hours), start, end, equipment)
     labels = failure_labels(snapshot, spec.labels, cutoffs)

@@ -29,6 +29,9 @@ def render_task(console: Console, task: dict[str, Any]) -> None:
         f"  [dim]trained before {task['train']['end'][:10]}, tested on {test['start'][:10]} to {test['end'][:10]}, "
         f"{test['folds']} fold(s); bundle {task['bundle_sha256'][:12]}[/]"
     )
+    before = task.get("previous")
+    if before and before["same_data"]:
+        console.print(f"  [yellow]nothing was connected since version {before['version']}: it is the same model[/]")
     (_failure if task["task"] == "failure" else _quality)(console, task)
     colour = "green" if task["beats_baseline"] else "yellow"
     console.print(f"  verdict: [{colour}]{escape(task['verdict'])}[/]")

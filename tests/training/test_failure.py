@@ -143,6 +143,7 @@ def test_labels_to_learn_from_are_those_of_the_day() -> None:
     [
         ({"population": {"equipment_class": ["mixer"]}}, "empty_population"),
         ({"split": {"test_from": "2030-01-01T00:00:00Z"}}, "bad_split"),
+        ({"cutoffs": {"every": "1s"}}, "too_many_cutoffs"),
         ({"labels": {"failure": {"modes": ["melting"]}}}, "too_few_failures"),
     ],
 )

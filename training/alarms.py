@@ -34,7 +34,8 @@ def alarms_in_events(
         for row in rows[observed[rows] & (duration[rows] < horizon_h)]:
             failures.setdefault((str(name), round(hours[row] + duration[row], 4)), None)
         stands_until = -np.inf
-        for row in rows[alarm[rows]]:
+        # At the moment of the failure itself an alarm comes too late to be one.
+        for row in rows[alarm[rows] & ~(observed[rows] & (duration[rows] <= 0))]:
             if hours[row] < stands_until:
                 continue
             if observed[row] and duration[row] < horizon_h:

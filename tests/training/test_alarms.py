@@ -36,6 +36,15 @@ def test_an_alarm_that_lingers_past_the_failure_is_a_new_one() -> None:
     assert (found["caught"], found["alarms"], found["false_alarms"]) == (1, 2, 1)
 
 
+def test_an_alarm_at_the_moment_of_the_failure_comes_too_late() -> None:
+    late = told([0, 0, 0, 1, 0], failure_h=36.5)
+    assert (late["caught"], late["median_lead_h"]) == (1, 0.5)
+    t = pd.DatetimeIndex(["2026-01-01", "2026-01-01T12:00"], tz="UTC")
+    labels = pd.DataFrame({"duration_h": [12.0, 0.0], "observed": [True, True]})
+    found = alarms_in_events(np.array(["m", "m"]), t, np.array([True, True]), labels, HORIZON, EVERY)
+    assert (found["caught"], found["alarms"], found["median_lead_h"]) == (1, 1, 12.0)
+
+
 def test_a_missed_failure() -> None:
     found = told([0] * 8, failure_h=66.0)
     assert (found["failures"], found["caught"], found["alarms"], found["median_lead_h"]) == (1, 0, 0, None)

@@ -167,7 +167,9 @@ class Scorer:
             )
         if equipment_id not in self._in_service(data, spec, t, anyone=True):
             row = data.equipment[equipment_id]
-            service = f"{row['commissioned_at'] or 'always'} to {row['retired_at'] or 'now'}"
+            begun, ended = row["commissioned_at"], row["retired_at"]
+            since = begun.isoformat() if pd.notna(begun) else "the start of the records"
+            service = f"{since} to {ended.isoformat() if pd.notna(ended) else 'now'}"
             raise SteadylineError(
                 "not_in_service", f"'{equipment_id}' was not in service at {t.isoformat()}", f"a time from {service}"
             )

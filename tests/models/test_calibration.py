@@ -91,3 +91,14 @@ def test_wilson_matches_published_figures() -> None:
     assert wilson(81, 263, 0.95) == pytest.approx((0.2553, 0.3662), abs=1e-4)
     assert wilson(0, 20, 0.95) == pytest.approx((0.0, 0.1611), abs=1e-4)
     assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_nothing_is_certain_and_a_step_keeps_its_ranking() -> None:
+    said = np.concatenate([np.linspace(0.05, 0.15, 300), np.linspace(0.85, 0.95, 300)])
+    calibration = Calibration.fit([24], said[:, None], (said > 0.5).astype(float)[:, None])
+    inner = calibration.horizons[0]
+    assert inner.method == "isotonic"
+    assert 0 < inner.y[0]
+    assert inner.y[-1] < 1  # the step itself, before the blend
+    p = calibration.apply_total(np.array([[0.06], [0.14], [0.86], [0.94]]))[:, 0]
+    assert (np.diff(p) > 0).all()

@@ -147,3 +147,15 @@ def test_an_attribute_that_was_given_up_before_the_test_period_is_no_crash() -> 
     assert evidence["attributes"]["old"]["verdict"] == "undecided"
     assert evidence["attributes"]["old"]["n"] == 0
     assert evidence["attributes"]["assay"]["verdict"] == "skilled"
+
+
+def test_results_to_learn_from_are_those_of_the_day(trained: QualityTraining, tmp_path: Path) -> None:
+    """A result of before the origin that was corrected only after it changes no byte of the model."""
+    plant = batches()
+    origin = trained.folds[-1].origin
+    results = plant.table("lab_results")
+    old = results[results["attribute"].eq("assay") & (results["approved_at"] < origin - pd.Timedelta(days=5))].iloc[:20]
+    corrected = old.assign(value=old["value"] + 50.0, recorded_at=origin + pd.Timedelta(days=1))
+    told = Frames({**plant.tables, "lab_results": pd.concat([results, corrected], ignore_index=True)})
+    assert len(corrected) == 20
+    assert saved(train_quality(told, quality_spec()), tmp_path / "told") == saved(trained, tmp_path / "trained")

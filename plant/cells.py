@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from plant.forms import Source
+from plant.sources import Source
 from plant.tables import TIME_DTYPE
 
 Problem = Callable[[np.ndarray, str], None]  # (mask of rows, reason); {} in the reason takes the cell

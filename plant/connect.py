@@ -16,9 +16,9 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 from plant.errors import SiteError, nearest
+from plant.exports import Export, find_exports, fingerprint, header, read
 from plant.forms import Item
-from plant.mapping import Lookups, Mapped, apply, check_columns
-from plant.readers import RawFile, find_files, fingerprint, header, read_file
+from plant.mapping import ItemMapper, Lookups, Mapped, check_columns, malformed_rows
 from plant.readiness import Finding, findings
 from plant.site import Site
 from plant.store import Count, Load, Snapshot, Store
@@ -56,16 +56,12 @@ def connect(site: Site, data: Path, root: Path, progress: Progress = lambda _: N
     store = Store(root, site.name)
     with store.lock():
         last = store.manifest() or {}
-        files = {name: find_files(name, source, data) for name, source in site.sources.items()}
-        _check_headers(site, files)
-        prints = {name: {_label(p, data): fingerprint(p) for p in paths} for name, paths in files.items()}
+        exports = {name: find_exports(name, source, data) for name, source in site.sources.items()}
+        _check_headers(site, exports)
+        prints = {name: {e.label: fingerprint(e) for e in several} for name, several in exports.items()}
         load, sources = Load(), {}
         pieces: dict[str, list[Mapped]] = {}
-
-        def raw_files(name: str, columns: set[str]) -> list[RawFile]:
-            return [read_file(name, site.sources[name], p, _label(p, data), columns) for p in files[name]]
-
-        lookups = Lookups(raw_files)
+        lookups = Lookups(lambda name, columns: [rows for e in exports[name] for rows in read(e, columns)])
         done = last.get("sources", {})
         for name, source in site.sources.items():
             items = [(table, item) for table, several in site.tables.items() for item in several if item.source == name]
@@ -73,28 +69,30 @@ def connect(site: Site, data: Path, root: Path, progress: Progress = lambda _: N
             sources[name] = {
                 "system": source.system,
                 "format": source.format,
-                "files": len(files[name]),
+                "files": len(exports[name]),
                 "optional": source.optional,
             }
-            for path in files[name]:
-                label = _label(path, data)
-                mark = _mark(site, name, prints[name][label], prints, items)
-                old = done.get(f"{name}:{label}")
+            for export in exports[name]:
+                key = f"{name}:{export.label}"
+                mark = _mark(site, name, prints[name][export.label], prints, items)
+                old = done.get(key)
                 if old is not None and old["mark"] == mark:
                     _count_again(load, old["tables"])
-                    load.sources[f"{name}:{label}"] = old
+                    load.sources[key] = old
                     continue
-                progress(f"{source.system}: {label}")
-                raw = read_file(name, source, path, label, columns)
+                progress(f"{source.system}: {export.label}")
                 counts: dict[str, Count] = {}
-                for table, item in items:
-                    piece = apply(site, table, item, raw, lookups)
-                    pieces.setdefault(table, []).append(piece)
-                    one = counts.setdefault(table, Count())
-                    one.read += piece.read
-                    one.quarantined += len(piece.quarantine)
-                load.sources[f"{name}:{label}"] = {
-                    "sha256": prints[name][label],
+                mappers = [ItemMapper(site, table, item, lookups) for table, item in items]
+                for rows in read(export, columns):
+                    for mapper in mappers:
+                        _take(pieces, counts, mapper.rows(rows))
+                    for table in dict.fromkeys(t for t, _ in items) if rows.malformed else ():
+                        _take(pieces, counts, Mapped(table, pd.DataFrame(), malformed_rows(table, name, rows), 0))
+                for mapper in mappers:
+                    if (rest := mapper.end()) is not None:
+                        _take(pieces, counts, rest)
+                load.sources[key] = {
+                    "sha256": prints[name][export.label],
                     "mark": mark,
                     "tables": {t: c.as_dict() for t, c in counts.items()},
                 }
@@ -104,17 +102,23 @@ def connect(site: Site, data: Path, root: Path, progress: Progress = lambda _: N
         now = pd.Timestamp.now(tz="UTC").as_unit("us")
         counts = store.commit(load, now, {"site_digest": site.digest})
         snapshot = store.snapshot()
-    return Connected(site, counts, sources, findings(site, snapshot, counts, files), snapshot)
+    labels = {name: [e.label for e in several] for name, several in exports.items()}
+    return Connected(site, counts, sources, findings(site, snapshot, counts, labels), snapshot)
 
 
-def _label(path: Path, data: Path) -> str:
-    return path.relative_to(data).as_posix()
+def _take(pieces: dict[str, list[Mapped]], counts: dict[str, Count], piece: Mapped) -> None:
+    pieces.setdefault(piece.table, []).append(piece)
+    one = counts.setdefault(piece.table, Count())
+    one.read += piece.read
+    one.quarantined += len(piece.quarantine)
 
 
-def _mark(site: Site, name: str, sha: str, prints: dict[str, dict[str, str]], items: list[tuple[str, Item]]) -> str:
+def _mark(
+    site: Site, name: str, sha: str | None, prints: dict[str, dict[str, str | None]], items: list[tuple[str, Item]]
+) -> str:
     """Changes when the file, the mapping or a source that it is looked up in changes."""
     looked = sorted({found.source for _, item in items for form in item.columns.values() for found in form.lookups()})
-    parts = [sha, site.digest, *(str(sorted(prints[s].items())) for s in looked)]
+    parts = [str(sha), site.digest, *(str(sorted(prints[s].items())) for s in looked)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -162,19 +166,19 @@ def _concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
-def _check_headers(site: Site, files: dict[str, list[Path]]) -> None:
+def _check_headers(site: Site, exports: dict[str, list[Export]]) -> None:
     problems: list[str] = []
-    for name, source in site.sources.items():
-        for path in files[name]:
-            present = header(name, source, path)
+    for name in site.sources:
+        for export in exports[name]:
+            present = header(export)
             for several in site.tables.values():
                 for item in several:
                     if item.source == name:
-                        problems += [f"{path.name}: {line}" for line in check_columns(item, present)]
+                        problems += [f"{export.label}: {line}" for line in check_columns(item, present)]
                     for lookup in (found for form in item.columns.values() for found in form.lookups()):
                         if lookup.source == name:
                             problems += [
-                                f"{path.name}: lookup needs column '{theirs}' {nearest(theirs, present)}".rstrip()
+                                f"{export.label}: lookup needs column '{theirs}' {nearest(theirs, present)}".rstrip()
                                 for theirs in sorted(lookup.columns())
                                 if theirs not in present
                             ]

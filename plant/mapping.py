@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,10 @@ import pyarrow.compute as pc
 
 from plant import cells as c
 from plant.errors import SourceError, listing, nearest
-from plant.forms import Form, Item, Lookup, Source, Unit, template_fields
-from plant.readers import RawFile
+from plant.forms import Form, Item, Lookup, Unit, template_fields
+from plant.raw_rows import RawRows
 from plant.site import RECORDED_AT, Site
+from plant.sources import Source
 from plant.tables import TABLES, Column, Table
 
 # The order in which things happen; a row that turns it round is quarantined.
@@ -50,7 +52,7 @@ class Mapped:
 class Lookups:
     """Rows of sources that other sources are looked up in, read once."""
 
-    def __init__(self, load: Callable[[str, set[str]], list[RawFile]]):
+    def __init__(self, load: Callable[[str, set[str]], list[RawRows]]):
         self._load = load
         self._rows: dict[tuple[str, tuple[str, ...]], dict[tuple[str, ...], str | None]] = {}
 
@@ -94,7 +96,7 @@ class _Problems:
 class _Rows:
     """Evaluates column forms over the rows of one file."""
 
-    def __init__(self, site: Site, source_name: str, source: Source, raw: RawFile, lookups: Lookups):
+    def __init__(self, site: Site, source_name: str, source: Source, raw: RawRows, lookups: Lookups):
         self.site, self.name, self.source, self.raw, self.lookups = site, source_name, source, raw, lookups
         self.n = raw.table.num_rows
         self.problems = _Problems(self.n)
@@ -275,7 +277,7 @@ def check_columns(item: Item, present: list[str]) -> list[str]:
     ]
 
 
-def _where(raw: RawFile, item: Item) -> RawFile:
+def _where(raw: RawRows, item: Item) -> RawRows:
     keep = np.ones(raw.table.num_rows, dtype=bool)
     for name, wanted in item.where.items():
         words = c.text_of(raw.table[name])
@@ -284,10 +286,10 @@ def _where(raw: RawFile, item: Item) -> RawFile:
         keep &= ~inside if isinstance(wanted, dict) else inside
     if keep.all():
         return raw
-    return RawFile(raw.label, raw.table.filter(pa.array(keep)), raw.lines[keep], raw.malformed)
+    return RawRows(raw.label, raw.table.filter(pa.array(keep)), raw.lines[keep])
 
 
-def apply(site: Site, table: str, item: Item, raw: RawFile, lookups: Lookups) -> Mapped:
+def apply(site: Site, table: str, item: Item, raw: RawRows, lookups: Lookups) -> Mapped:
     """Canonical rows of `item` from one file. Raises SourceError for a naive time; bad rows go to quarantine."""
     contract, source = TABLES[table], site.sources[item.source]
     raw = _where(raw, item)
@@ -296,7 +298,7 @@ def apply(site: Site, table: str, item: Item, raw: RawFile, lookups: Lookups) ->
         filled = pc.is_valid(raw.table[column]).to_numpy()
         empty = int((~filled).sum())
         if empty:
-            raw = RawFile(raw.label, raw.table.filter(pa.array(filled)), raw.lines[filled], raw.malformed)
+            raw = RawRows(raw.label, raw.table.filter(pa.array(filled)), raw.lines[filled])
     rows = _Rows(site, item.source, source, raw, lookups)
     out: dict[str, pd.Series] = {}
     for name, form in item.columns.items():
@@ -307,6 +309,28 @@ def apply(site: Site, table: str, item: Item, raw: RawFile, lookups: Lookups) ->
     frame["source_line"] = raw.lines.astype(np.float64)
     bad = rows.problems.mask
     return Mapped(table, frame[~bad].reset_index(drop=True), _quarantine(table, item.source, raw, rows.problems), empty)
+
+
+class ItemMapper:
+    """One mapping item over the stretches of one export, in their order.
+
+    carried: what the item left open at the end of the previous export of its source (`carry()`), JSON values.
+    """
+
+    def __init__(self, site: Site, table: str, item: Item, lookups: Lookups, carried: dict[str, Any] | None = None):
+        self.site, self.table, self.item, self.lookups = site, table, item, lookups
+
+    def rows(self, raw: RawRows) -> Mapped:
+        """Canonical rows of a stretch. Raises SourceError for a naive time; bad rows go to quarantine."""
+        return apply(self.site, self.table, self.item, raw, self.lookups)
+
+    def end(self) -> Mapped | None:
+        """Rows that only the end of the export decides (the last of a group, an interval that is still open)."""
+        return None
+
+    def carry(self) -> dict[str, Any] | None:
+        """What is open at the end of this export and goes on in the next one of the source; JSON values."""
+        return None
 
 
 def _check(contract: Table, out: dict[str, pd.Series], problems: _Problems) -> None:
@@ -327,7 +351,7 @@ def _check(contract: Table, out: dict[str, pd.Series], problems: _Problems) -> N
             problems.at(last)((out[last] < out[first]).to_numpy(dtype=bool), f"{last} lies before {first}")
 
 
-def _quarantine(table: str, source: str, raw: RawFile, problems: _Problems) -> pd.DataFrame:
+def _quarantine(table: str, source: str, raw: RawRows, problems: _Problems) -> pd.DataFrame:
     bad = np.flatnonzero(problems.mask)
     names = raw.table.column_names[:_MOST_CELLS]
     cells = raw.table.select(names).take(pa.array(bad)).to_pylist() if len(bad) else []
@@ -343,7 +367,12 @@ def _quarantine(table: str, source: str, raw: RawFile, problems: _Problems) -> p
         }
         for i, row in zip(bad, cells, strict=True)
     ]
-    records += [
+    return pd.DataFrame(records, columns=QUARANTINE_COLUMNS)
+
+
+def malformed_rows(table: str, source: str, raw: RawRows) -> pd.DataFrame:
+    """Quarantine rows of the lines that are no rows; counted once for each table that the source feeds."""
+    records = [
         {
             "table": table,
             "source": source,

@@ -9,9 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,27 +18,8 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from plant.errors import SourceError, listing, nearest
-from plant.forms import Source
-
-
-@dataclass(frozen=True)
-class Malformed:
-    """A line that is not a row of its file."""
-
-    line: int
-    text: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class RawFile:
-    """One read file. `lines[i]` is the line (counted from 1, header included) of row i of `table`."""
-
-    label: str
-    table: pa.Table
-    lines: np.ndarray
-    malformed: list[Malformed] = field(default_factory=list)
-    cache: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)  # columns that were worked out
+from plant.raw_rows import Malformed, RawRows
+from plant.sources import Source
 
 
 def find_files(name: str, source: Source, data: Path) -> list[Path]:
@@ -146,12 +125,12 @@ def _unreadable(name: str, source: Source, path: Path, e: Exception) -> SourceEr
     )
 
 
-def read_file(name: str, source: Source, path: Path, label: str, columns: set[str]) -> RawFile:
+def read_file(name: str, source: Source, path: Path, label: str, columns: set[str]) -> RawRows:
     """The rows of one file, only the columns asked for. Raises SourceError when the file as a whole is unreadable."""
     try:
         if source.format == "parquet":
             table = _plain(name, path, pq.read_table(path, columns=sorted(columns)))
-            return RawFile(label, table, np.arange(1, table.num_rows + 1))
+            return RawRows(label, table, np.arange(1, table.num_rows + 1))
         return _read_csv(name, source, path, label, columns)
     except (UnicodeError, pa.ArrowInvalid, pa.ArrowKeyError, OSError) as e:
         raise _unreadable(name, source, path, e) from e
@@ -187,7 +166,7 @@ def _cells(values: pa.ChunkedArray, missing: list[str]) -> pa.ChunkedArray:
     return pc.if_else(pc.is_in(trimmed, value_set=marks), pa.scalar(None, trimmed.type), trimmed)
 
 
-def _read_csv(name: str, source: Source, path: Path, label: str, columns: set[str]) -> RawFile:
+def _read_csv(name: str, source: Source, path: Path, label: str, columns: set[str]) -> RawRows:
     names = header(name, source, path)
     malformed: list[Malformed] = []
 
@@ -202,7 +181,7 @@ def _read_csv(name: str, source: Source, path: Path, label: str, columns: set[st
         starts, last, still_open = _records(f, source.delimiter)
     above = 0 if source.header else 1  # records above the rows: the header
     if len(starts) <= above:
-        return RawFile(label, pa.table({n: pa.array([], pa.string()) for n in names}), np.empty(0, dtype=np.int64))
+        return RawRows(label, pa.table({n: pa.array([], pa.string()) for n in names}), np.empty(0, dtype=np.int64))
     table = pacsv.read_csv(
         path,
         # One thread: only then does the handler learn the number of the row it refuses.
@@ -233,7 +212,7 @@ def _read_csv(name: str, source: Source, path: Path, label: str, columns: set[st
         else:
             malformed[-1] = Malformed(malformed[-1].line, malformed[-1].text, reason)
     missing = [m.strip() for m in source.missing]
-    return RawFile(label, pa.table({n: _cells(table[n], missing) for n in table.column_names}), lines, malformed)
+    return RawRows(label, pa.table({n: _cells(table[n], missing) for n in table.column_names}), lines, malformed)
 
 
 def _records(lines: Iterable[str], delimiter: str) -> tuple[np.ndarray, int, bool]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -50,7 +49,7 @@ class Finding:
         return dict(vars(self))
 
 
-def findings(site: Site, snapshot: Snapshot, counts: dict[str, Count], files: dict[str, list[Path]]) -> list[Finding]:
+def findings(site: Site, snapshot: Snapshot, counts: dict[str, Count], files: dict[str, list[str]]) -> list[Finding]:
     """Every finding of the connected site, the worst first."""
     found = [
         *_coverage(site, snapshot, files),
@@ -63,7 +62,7 @@ def findings(site: Site, snapshot: Snapshot, counts: dict[str, Count], files: di
     return sorted(found, key=lambda f: (_ORDER[f.severity], -f.count))
 
 
-def _coverage(site: Site, snapshot: Snapshot, files: dict[str, list[Path]]) -> list[Finding]:
+def _coverage(site: Site, snapshot: Snapshot, files: dict[str, list[str]]) -> list[Finding]:
     out = []
     for name, source in site.sources.items():
         if not files[name]:

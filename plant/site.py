@@ -18,7 +18,8 @@ import pandas as pd
 from pydantic import ValidationError, field_validator
 
 from plant.errors import SiteError, listing, nearest
-from plant.forms import Form, Item, Lookup, Offset, Part, Source, time_zone
+from plant.forms import Form, Item, Lookup, Offset
+from plant.sources import Part, Source, time_zone
 from plant.tables import TABLES, Column
 from plant.yaml_text import read_yaml
 

@@ -117,6 +117,21 @@ class Snapshot:
         # Delta gives its files in an order of its own. An empty time is that of a first version.
         return frame.sort_values("recorded_at", kind="stable", na_position="first", ignore_index=True)
 
+    def scan(self, name: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """A table in stretches of bounded size, words dictionary-encoded, columns of the contract and the lineage.
+
+        Within a stretch of readings the rows are sorted by equipment_id, signal and ts; stretches come in the order in
+        which they were loaded. All versions of a row are there.
+        """
+        version = self.manifest["tables"].get(name)
+        if version is None:
+            return
+        wanted = columns or [*TABLES[name].names, *(c.name for c in LINEAGE)]
+        frame = self.table(name)
+        if name == "readings":
+            frame = frame.sort_values(["equipment_id", "signal", "ts"], kind="stable")
+        yield pa.Table.from_pandas(frame[wanted], preserve_index=False)
+
     @cached_property
     def data_end(self) -> pd.Timestamp:
         return latest_time({name: self.table(name) for name in self.manifest["tables"]})

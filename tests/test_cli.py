@@ -365,7 +365,7 @@ class TestBadInput:
         def broken(*_: object) -> None:
             raise ZeroDivisionError("division by zero")
 
-        monkeypatch.setattr(plant.connect, "find_files", broken)
+        monkeypatch.setattr(plant.connect, "find_exports", broken)
         told = line("connect", works.folder, "--data", works.data, "--json")
         assert told.error["code"] == "unexpected"
         assert told.error["found"] == "ZeroDivisionError: division by zero"

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from plant.errors import SiteError
-from plant.forms import Form, Source
+from plant.forms import Form
 from plant.site import load_site
+from plant.sources import Source
 from plant.yaml_text import read_yaml
 from tests.plant.workshop import EVENT, Workshop
 

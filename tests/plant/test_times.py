@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from plant.cells import localised
 from plant.errors import SourceError
-from plant.forms import Source
+from plant.sources import Source
 from tests.plant.workshop import EVENT, Workshop, adds_up
 
 SLOVENE = {

@@ -4,4 +4,5 @@
     python -m benchmarks.main_job       exports to work orders: seconds and memory
     python -m benchmarks.service        scores over HTTP
     python -m benchmarks.startup        `steadyline --help`
+    python -m benchmarks.loading        readings from CSV and Parquet into the store, beside pandas, DuckDB, Polars
 """

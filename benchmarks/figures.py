@@ -18,16 +18,19 @@ COMMAND = (sys.executable, str(ROOT / "steadyline.py"))
 
 @dataclass(frozen=True)
 class Figure:
-    """One measurement. limit: what it must stay below; None where it is only told."""
+    """One measurement. limit: what it must stay below, or reach (`at_least`); None where it is only told."""
 
     name: str
     value: float
     unit: str
     limit: float | None = None
+    at_least: bool = False
 
     @property
     def verdict(self) -> str:
-        return "" if self.limit is None else "pass" if self.value < self.limit else "FAIL"
+        if self.limit is None:
+            return ""
+        return "pass" if (self.value >= self.limit if self.at_least else self.value < self.limit) else "FAIL"
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -53,7 +56,8 @@ def show(figures: Sequence[Figure], as_json: bool) -> None:
     print(f"{about['cores']} cores ({about['machine']}), Python {about['python']}, load {about['load']}")
     width = max((len(f.name) for f in figures), default=0)
     for f in figures:
-        limit = "" if f.limit is None else f"   below {f.limit:g} {f.unit}: {f.verdict}"
+        bound = "at least" if f.at_least else "below"
+        limit = "" if f.limit is None else f"   {bound} {f.limit:g} {f.unit}: {f.verdict}"
         print(f"{f.name:<{width}}  {f.value:>9,.2f} {f.unit:<4}{limit}")
 
 
@@ -62,7 +66,7 @@ def main(measure: Callable[[argparse.Namespace], list[Figure]], about: str | Non
     parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print JSON")
     for name, text in options:
-        parser.add_argument(name, help=text)
+        parser.add_argument(name, help=text, nargs="?", const="1")
     arguments = parser.parse_args()
     figures = measure(arguments)
     show(figures, arguments.json)

@@ -1,13 +1,14 @@
 """Connecting a site: read every source, map it, put aside what does not fit, commit the rest as one load.
 
-Nothing is written before every file was read and mapped; a refusal therefore changes nothing. A file that was
-loaded before with the same mapping is recognised by its SHA-256 and not read again.
+Readings are written as they come, the other tables are gathered; nothing counts before the manifest of the load is
+there, so a refusal half way changes nothing. An export that was loaded before with the same mapping is recognised by its
+content and not read again.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 from plant.errors import SiteError, nearest
-from plant.exports import Export, find_exports, fingerprint, header, read
+from plant.exports import Export, find_exports, fingerprint, header, later, read
 from plant.forms import Item
 from plant.mapping import ItemMapper, Lookups, Mapped, check_columns, malformed_rows
+from plant.parts import READINGS
 from plant.readiness import Finding, findings
 from plant.site import Site
-from plant.store import Count, Load, Snapshot, Store
+from plant.snapshot import Snapshot
+from plant.store import Count, Load, Store
 
 Progress = Callable[[str], None]
 
@@ -56,69 +59,150 @@ def connect(site: Site, data: Path, root: Path, progress: Progress = lambda _: N
     store = Store(root, site.name)
     with store.lock():
         last = store.manifest() or {}
-        exports = {name: find_exports(name, source, data) for name, source in site.sources.items()}
-        _check_headers(site, exports)
-        prints = {name: {e.label: fingerprint(e) for e in several} for name, several in exports.items()}
-        load, sources = Load(), {}
-        pieces: dict[str, list[Mapped]] = {}
-        lookups = Lookups(lambda name, columns: [rows for e in exports[name] for rows in read(e, columns)])
-        done = last.get("sources", {})
-        for name, source in site.sources.items():
-            items = [(table, item) for table, several in site.tables.items() for item in several if item.source == name]
-            columns = set().union(*(item.source_columns() for _, item in items)) if items else set()
-            sources[name] = {
+        job = Loading(site, data, last, progress)
+        now = pd.Timestamp.now(tz="UTC").as_unit("us")
+        readings = store.begin(job.load, now)
+        try:
+            for name in site.sources:
+                for export in job.exports[name]:
+                    job.take(export)
+            job.gather()
+            progress("committing")
+            counts = store.commit(job.load, now, {"site_digest": site.digest})
+        except BaseException:
+            readings.abandon()
+            raise
+        snapshot = store.snapshot()
+    labels = {name: [e.label for e in several] for name, several in job.exports.items()}
+    return Connected(site, counts, job.sources(), findings(site, snapshot, counts, labels), snapshot)
+
+
+class Loading:
+    """One load of a site, export by export. Nothing of it counts before `Store.commit`."""
+
+    def __init__(self, site: Site, data: Path, last: dict[str, Any], progress: Progress):
+        self.site, self.progress, self.load = site, progress, Load()
+        self.done, self.marks = last.get("sources", {}), last.get("marks", {})
+        self.items = {
+            name: [(table, item) for table, several in site.tables.items() for item in several if item.source == name]
+            for name in site.sources
+        }
+        self.mapping = {name: _mapping_digest(site, name, self.items[name]) for name in site.sources}
+        self.exports = {n: find_exports(n, s, data, self._after(n)) for n, s in site.sources.items()}
+        check_headers(site, self.exports)
+        self.prints = {n: {e.label: fingerprint(e) for e in several} for n, several in self.exports.items()}
+        self.lookups = Lookups(lambda name, columns: [rows for e in self._whole(name) for rows in read(e, columns)])
+        self.pieces: dict[str, list[Mapped]] = {}
+        self.carried: dict[str, dict[str, Any]] = {}  # of a source: what its last export left open
+
+    def _after(self, name: str) -> str | None:
+        """High-water mark of a source; a mapping that has changed reads from the start."""
+        mark = self.marks.get(name, {})
+        return mark.get("after") if mark.get("mapping") == self.mapping[name] else None
+
+    def _whole(self, name: str) -> Iterable[Export]:
+        """Exports of a source from their start, to be looked up in."""
+        return [Export(e.source_name, e.source, e.label, e.path) for e in self.exports[name]]
+
+    def sources(self) -> dict[str, dict[str, Any]]:
+        """What each source consists of, for people."""
+        return {
+            name: {
                 "system": source.system,
                 "format": source.format,
-                "files": len(exports[name]),
+                "files": len(self.exports[name]),
                 "optional": source.optional,
             }
-            for export in exports[name]:
-                key = f"{name}:{export.label}"
-                mark = _mark(site, name, prints[name][export.label], prints, items)
-                old = done.get(key)
-                if old is not None and old["mark"] == mark:
-                    _count_again(load, old["tables"])
-                    load.sources[key] = old
-                    continue
-                progress(f"{source.system}: {export.label}")
-                counts: dict[str, Count] = {}
-                mappers = [ItemMapper(site, table, item, lookups) for table, item in items]
-                for rows in read(export, columns):
-                    for mapper in mappers:
-                        _take(pieces, counts, mapper.rows(rows))
-                    for table in dict.fromkeys(t for t, _ in items) if rows.malformed else ():
-                        _take(pieces, counts, Mapped(table, pd.DataFrame(), malformed_rows(table, name, rows), 0))
-                for mapper in mappers:
-                    if (rest := mapper.end()) is not None:
-                        _take(pieces, counts, rest)
-                load.sources[key] = {
-                    "sha256": prints[name][export.label],
-                    "mark": mark,
-                    "tables": {t: c.as_dict() for t, c in counts.items()},
-                }
-        for table in site.tables:  # in the order of the mapping: the first row of a key wins
-            _gather(load, table, pieces.get(table, []))
-        progress("committing")
-        now = pd.Timestamp.now(tz="UTC").as_unit("us")
-        counts = store.commit(load, now, {"site_digest": site.digest})
-        snapshot = store.snapshot()
-    labels = {name: [e.label for e in several] for name, several in exports.items()}
-    return Connected(site, counts, sources, findings(site, snapshot, counts, labels), snapshot)
+            for name, source in self.site.sources.items()
+        }
+
+    def take(self, export: Export) -> None:
+        """Read and map one export, unless the last load has had it under the same mapping."""
+        name, key = export.source_name, f"{export.source_name}:{export.label}"
+        sha = self.prints[name][export.label]
+        mark = self._mark(name, sha)
+        old = self.done.get(key)
+        if sha is not None and old is not None and old["mark"] == mark:
+            _count_again(self.load, old["tables"])
+            self.load.sources[key] = dict(old)
+            self.carried[name] = old.get("carry", {})
+            return
+        system = self.site.sources[name].system
+        self.progress(f"{system}: {export.label}")
+        # Known to the store from now on: how old the content is decides which of two rows is the later one.
+        entry = self.load.sources[key] = {"sha256": sha, "mark": mark, "whole": export.after is None, "tables": {}}
+        counts: dict[str, Count] = {}
+        columns = needed_columns(self.items[name])
+        open_ends = self.carried.get(name, {})
+        mappers = {
+            f"{table}/{i}": ItemMapper(self.site, table, item, self.lookups, open_ends.get(f"{table}/{i}"))
+            for i, (table, item) in enumerate(self.items[name])
+        }
+        seen, high = 0, export.after
+        for rows in read(export, columns):
+            for mapper in mappers.values():
+                self._keep(counts, mapper.rows(rows))
+            for table in dict.fromkeys(t for t, _ in self.items[name]) if rows.malformed else ():
+                self._keep(counts, Mapped(table, pd.DataFrame(), malformed_rows(table, name, rows), 0))
+            high = later(high, rows.mark)
+            seen += rows.table.num_rows
+            self.progress(f"{system}: {export.label}, {seen:,} rows")
+        for mapper in mappers.values():
+            if (rest := mapper.end()) is not None:
+                self._keep(counts, rest)
+        self.carried[name] = {k: left for k, m in mappers.items() if (left := m.carry()) is not None}
+        entry["tables"] = {t: c.as_dict() for t, c in counts.items()}
+        if self.carried[name]:
+            entry["carry"] = self.carried[name]
+        if high is not None:
+            self.load.marks[name] = {"after": high, "mapping": self.mapping[name]}
+
+    def _mark(self, name: str, sha: str | None) -> str:
+        """Changes when the export, its mapping or a source that it is looked up in changes."""
+        looked = sorted({look.source for _, item in self.items[name] for look in _lookups(item)})
+        parts = [str(sha), self.mapping[name], *(str(sorted(self.prints[s].items())) for s in looked)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def _keep(self, counts: dict[str, Count], piece: Mapped) -> None:
+        for count in (
+            counts.setdefault(piece.table, Count()),
+            self.load.counts.setdefault(piece.table, Count()),
+        ):
+            count.read += piece.read
+            count.quarantined += len(piece.quarantine)
+        if len(piece.quarantine):
+            self.load.quarantine.append(piece.quarantine)
+        if piece.table == READINGS and self.load.readings is not None:
+            self.load.readings.add(piece.rows)
+        elif len(piece.rows):
+            self.pieces.setdefault(piece.table, []).append(piece)
+
+    def gather(self) -> None:
+        """The rows of each table one below the other, in the order of the mapping: the first row of a key wins."""
+        for table in self.site.tables:
+            self.load.counts.setdefault(table, Count())
+            if table in self.pieces:
+                self.load.tables[table] = _concat([piece.rows for piece in self.pieces[table]])
+        order = list(self.site.tables)
+        self.load.counts = {name: self.load.counts[name] for name in order}
 
 
-def _take(pieces: dict[str, list[Mapped]], counts: dict[str, Count], piece: Mapped) -> None:
-    pieces.setdefault(piece.table, []).append(piece)
-    one = counts.setdefault(piece.table, Count())
-    one.read += piece.read
-    one.quarantined += len(piece.quarantine)
+def needed_columns(items: list[tuple[str, Item]]) -> set[str]:
+    """Columns that some items ask of a file."""
+    return set().union(*(item.source_columns() for _, item in items)) if items else set()
 
 
-def _mark(
-    site: Site, name: str, sha: str | None, prints: dict[str, dict[str, str | None]], items: list[tuple[str, Item]]
-) -> str:
-    """Changes when the file, the mapping or a source that it is looked up in changes."""
-    looked = sorted({found.source for _, item in items for form in item.columns.values() for found in form.lookups()})
-    parts = [str(sha), site.digest, *(str(sorted(prints[s].items())) for s in looked)]
+def _lookups(item: Item) -> list[Any]:
+    return [found for form in item.columns.values() for found in form.lookups()]
+
+
+def _mapping_digest(site: Site, name: str, items: list[tuple[str, Item]]) -> str:
+    """Changes with whatever of the mapping bears on this source, and with nothing else."""
+    parts = [site.sources[name].model_dump_json(), *(f"{table} {item.model_dump_json()}" for table, item in items)]
+    looked = sorted({look.source for _, item in items for look in _lookups(item)})
+    parts += [site.sources[other].model_dump_json() for other in looked if other in site.sources]
+    used = sorted(walk for walk in site.crosswalks if any(f'"{walk}"' in part for part in parts))
+    parts += [f"{walk} {site.crosswalks[walk].to_json(orient='split')}" for walk in used]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -128,23 +212,6 @@ def _count_again(load: Load, tables: dict[str, dict[str, int]]) -> None:
         count.read += old["read"]
         count.quarantined += old["quarantined"]
         count.known += old["read"] - old["quarantined"]
-
-
-def _gather(load: Load, table: str, pieces: list[Mapped]) -> None:
-    if not pieces:
-        load.counts.setdefault(table, Count())
-        return
-    count = load.counts.setdefault(table, Count())
-    frames = []
-    for piece in pieces:
-        count.read += piece.read
-        count.quarantined += len(piece.quarantine)
-        if len(piece.quarantine):
-            load.quarantine.append(piece.quarantine)
-        if len(piece.rows):
-            frames.append(piece.rows)
-    if frames:
-        load.tables[table] = _concat(frames)
 
 
 def _concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
@@ -166,7 +233,8 @@ def _concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
-def _check_headers(site: Site, exports: dict[str, list[Export]]) -> None:
+def check_headers(site: Site, exports: dict[str, list[Export]]) -> None:
+    """Raises SiteError that names every column of the mapping that a file does not have."""
     problems: list[str] = []
     for name in site.sources:
         for export in exports[name]:
@@ -180,7 +248,7 @@ def _check_headers(site: Site, exports: dict[str, list[Export]]) -> None:
                             problems += [
                                 f"{export.label}: lookup needs column '{theirs}' {nearest(theirs, present)}".rstrip()
                                 for theirs in sorted(lookup.columns())
-                                if theirs not in present
+                                if theirs not in present and not theirs.startswith("@")
                             ]
     if problems:
         problems = list(dict.fromkeys(problems))

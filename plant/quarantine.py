@@ -15,6 +15,8 @@ import pyarrow as pa
 from plant.mapping import QUARANTINE_COLUMNS
 from plant.tables import Table
 
+PLACE = ["table", "source", "file", "line"]  # where a row that was put aside stands
+
 
 def with_source(clashes: pd.DataFrame, sources: Mapping[str, Any]) -> pd.DataFrame:
     """Clashes with the name of their source, counted for the file they stand in."""
@@ -27,17 +29,27 @@ def with_source(clashes: pd.DataFrame, sources: Mapping[str, Any]) -> pd.DataFra
 
 
 def not_read_again(
-    before: pd.DataFrame, fresh: pd.DataFrame, then: Mapping[str, Any], now: Mapping[str, Any]
+    before: pd.DataFrame,
+    fresh: pd.DataFrame,
+    then: Mapping[str, Any],
+    now: Mapping[str, Any],
+    released: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Quarantined rows of earlier loads that this one has not replaced."""
+    """Quarantined rows of earlier loads that this one has not replaced.
+
+    An export that was read anew from its start has replaced all of its own. released: rows read again one by one.
+    """
     if not len(before):
         return before
     read = {k for k, s in now.items() if k in then and s.get("mark") != then[k].get("mark")}
-    same = {k for k in read if now[k].get("sha256") == then[k].get("sha256")}
+    same = {k for k in read if now[k].get("sha256") == then[k].get("sha256") and now[k].get("whole", True)}
     file = before["source"] + ":" + before["file"]
     words = ["table", "source", "file", "row"]
     repeated = pd.MultiIndex.from_frame(before[words]).isin(pd.MultiIndex.from_frame(fresh[words]))
-    return before[~(file.isin(same) | (file.isin(read) & repeated))]
+    gone = file.isin(same) | (file.isin(read) & repeated)
+    if released is not None and len(released):
+        gone |= pd.MultiIndex.from_frame(before[PLACE]).isin(pd.MultiIndex.from_frame(released[PLACE]))
+    return before[~gone]
 
 
 def text_table(quarantine: pd.DataFrame) -> pa.Table:

@@ -2,6 +2,8 @@
 
 A row is told by two 64-bit hashes, of its key and of its content. A version of a known key is
 
+* *known*, when it says what the newest version says, or stands in a file that is older than the one of that version
+  (a superseded export that is read again under a mended mapping);
 * a *completion*, when it only fills cells that were empty, and the times that make them known with them (an order that
   was closed, a step that has ended, a result that was approved): it counts from the first of those times on, as if
   the row had been complete from the start;
@@ -11,56 +13,101 @@ A row is told by two 64-bit hashes, of its key and of its content. A version of 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from plant.quarantine import clashing
-from plant.tables import LINEAGE, Table, conform
+from plant.tables import LINEAGE, TIME_DTYPE, Table, conform
 
-KEY, ROW = "_key", "_row"
+KEY, ROW, STAGED = "_key", "_row", "_staged"
+HASHES = [KEY, ROW, "recorded_at", "source_file", STAGED]
 _LINEAGE = {c.name for c in LINEAGE}
 Latest = Callable[[np.ndarray], pd.DataFrame]  # key hashes -> the newest stored version of each
+Age = Callable[[pd.Series], np.ndarray]  # files -> number of the load that first saw each with its present content
 
 
-def new_rows(
-    table: Table, frame: pd.DataFrame, before: pd.DataFrame, now: pd.Timestamp, unchanged: set[str], latest_rows: Latest
-) -> tuple[pd.DataFrame, int, pd.DataFrame]:
-    """(rows to add, number of rows already known, quarantined clashes).
+@dataclass(frozen=True)
+class News:
+    """What is to be added (`rows`), how many rows were known, and the quarantine rows of those that clash."""
 
-    before: KEY, ROW and recorded_at of what is stored. unchanged: files with the content they had when they were loaded
-    before; what such a file says again is no correction of what another file has said since.
-    """
+    rows: pd.DataFrame
+    known: int
+    clashes: pd.DataFrame
+
+
+def no_hashes() -> pd.DataFrame:
+    """HASHES of a table that holds nothing yet."""
+    return pd.DataFrame(
+        {
+            KEY: pd.Series(dtype="int64"),
+            ROW: pd.Series(dtype="int64"),
+            "recorded_at": pd.Series(dtype=TIME_DTYPE),
+            "source_file": pd.Series(dtype=object),
+            STAGED: pd.Series(dtype=bool),
+        }
+    )
+
+
+def with_hashes(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` in the dtypes of the contract, with the hashes of key and content of each row."""
     frame = conform(table, frame.reset_index(drop=True))
     frame[KEY] = hashed(frame[list(table.key)])
     frame[ROW] = _content(table, frame)
-    dated = frame["recorded_at"].notna()
+    return frame
 
-    repeated = frame.duplicated([KEY, ROW, "recorded_at"])
-    undated_known = np.zeros(len(frame), dtype=bool)
+
+def new_rows(
+    table: Table, frame: pd.DataFrame, before: pd.DataFrame, now: pd.Timestamp, age: Age, latest_rows: Latest
+) -> News:
+    """Sort the rows of a load into new, known and clashing ones.
+
+    before: HASHES of what is stored; staged: by this very load, whose rows are no corrections of each other.
+    """
+    frame = with_hashes(table, frame)
+    dated = frame["recorded_at"].notna().to_numpy()
+    ages = age(frame["source_file"])
+    repeated = frame.duplicated([KEY, ROW, "recorded_at"]).to_numpy()
+    known = repeated | _superseded(frame, dated, ages)
+    clash = np.zeros(len(frame), dtype=bool)
     latest = before.sort_values("recorded_at", na_position="first", kind="stable").drop_duplicates(KEY, keep="last")
-    had = frame[KEY].isin(latest[KEY]).to_numpy()
+    at = pd.Index(latest[KEY]).get_indexer(frame[KEY])
+    had = at >= 0
     if had.any():
-        same = pd.Series(latest[ROW].to_numpy(), index=latest[KEY].to_numpy())
-        undated_known = had & ~dated.to_numpy() & (frame[KEY].map(same).to_numpy() == frame[ROW].to_numpy())
-        seen = pd.MultiIndex.from_frame(before[[KEY, ROW, "recorded_at"]])
-        exact = pd.MultiIndex.from_frame(frame[[KEY, ROW, "recorded_at"]]).isin(seen)
-        undated_known |= exact & dated.to_numpy()
-        ever = pd.MultiIndex.from_frame(frame[[KEY, ROW]]).isin(pd.MultiIndex.from_frame(before[[KEY, ROW]]))
-        undated_known |= ever & ~dated.to_numpy() & frame["source_file"].isin(unchanged).to_numpy()
-    known = repeated.to_numpy() | undated_known
-    rest = frame[~known]
+        newest = latest.iloc[at[had]]
+        same, older, staged = (np.zeros(len(frame), dtype=bool) for _ in range(3))
+        same[had] = newest[ROW].to_numpy() == frame[ROW].to_numpy()[had]
+        theirs = age(newest["source_file"])
+        older[had] = ages[had] < theirs
+        staged[had] = newest[STAGED].to_numpy() & (ages[had] == theirs)
+        known |= ~dated & (same | older)
+        clash |= ~dated & ~same & ~older & staged
+    if dated.any() and had.any():
+        versions = [KEY, "recorded_at"]
+        mine = pd.MultiIndex.from_frame(frame[[*versions, ROW]])
+        known |= dated & mine.isin(pd.MultiIndex.from_frame(before[[*versions, ROW]]))
+        now_staged = pd.MultiIndex.from_frame(before.loc[before[STAGED], versions])
+        clash |= dated & ~known & pd.MultiIndex.from_frame(frame[versions]).isin(now_staged)
     # Against all rows of this load: the first may be known already, and the second is no correction of it then.
-    several = frame[~repeated].duplicated([KEY, "recorded_at"]).reindex(rest.index)
-    clash = several.to_numpy(dtype=bool)
-    clashes = rest[clash]
-    rows = rest[~clash].copy()
+    several = frame[~repeated & ~_superseded(frame, dated, ages)].duplicated([KEY, "recorded_at"])
+    clash |= several.reindex(frame.index, fill_value=False).to_numpy(dtype=bool)
+    clash &= ~known
+    rows = frame[~known & ~clash].copy()
     changed = rows["recorded_at"].isna() & rows[KEY].isin(latest[KEY])
     if changed.any():
         rows.loc[changed, "recorded_at"] = _counts_from(
             table, rows[changed], latest_rows(rows.loc[changed, KEY].to_numpy()), now
         )
-    return rows, int(known.sum()), clashing(table, clashes)
+    return News(rows, int(known.sum()), clashing(table, frame[clash]))
+
+
+def _superseded(frame: pd.DataFrame, dated: np.ndarray, ages: np.ndarray) -> np.ndarray:
+    """Undated rows of which a younger file of the same load has the key too."""
+    if len(ages) == 0 or ages.min() == ages.max():
+        return np.zeros(len(frame), dtype=bool)
+    youngest = pd.Series(ages).groupby(frame[KEY].to_numpy()).transform("max").to_numpy()
+    return ~dated & (ages < youngest)
 
 
 def _counts_from(table: Table, rows: pd.DataFrame, stored: pd.DataFrame, now: pd.Timestamp) -> list[pd.Timestamp]:

@@ -14,7 +14,7 @@ from features.labels import gate_times, quality_targets
 from models.predict import QualityPredictor
 from models.quality import History
 from plant.errors import NotReady, UnknownId, listing, nearest
-from plant.store import SnapshotLike
+from plant.snapshot import SnapshotLike
 
 Limits = dict[str, tuple[float | None, float | None]]
 

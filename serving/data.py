@@ -13,7 +13,8 @@ import pandas as pd
 from features.asof import history, moment
 from plant.home import store_root
 from plant.site import Site
-from plant.store import Snapshot, SnapshotLike, Store
+from plant.snapshot import Snapshot, SnapshotLike
+from plant.store import Store
 
 _RECORDS = {"events": "ts", "downtime": "started_at", "work_orders": "opened_at"}
 

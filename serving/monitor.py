@@ -27,7 +27,7 @@ from models.spec import FailureSpec, QualitySpec
 from plant.errors import NotReady, SteadylineError
 from plant.home import reports_folder
 from plant.site import Site
-from plant.store import SnapshotLike
+from plant.snapshot import SnapshotLike
 from serving.data import SiteData
 from serving.scoring import CHAMPION, Scorer, Served
 

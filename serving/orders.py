@@ -21,7 +21,7 @@ from governance import audit
 from governance.database import one_at_a_time, work_orders_book
 from models.spec import FailureSpec
 from plant.errors import SteadylineError
-from plant.store import SnapshotLike
+from plant.snapshot import SnapshotLike
 from serving.scoring import CHAMPION, Scorer
 from serving.words import percent
 

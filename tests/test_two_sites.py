@@ -14,7 +14,7 @@ from features.labels import cutoff_grid, failure_labels, gate_times, quality_tar
 from features.spec import FeatureSpec, LabelSpec
 from plant.connect import connect
 from plant.site import load_site
-from plant.store import Snapshot
+from plant.snapshot import Snapshot
 from plant.virtual import SITES, make_history, write_exports
 
 FOLDER = Path(__file__).parent.parent / "sites"

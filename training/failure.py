@@ -19,7 +19,7 @@ from models.decision import Threshold, choose_threshold
 from models.hazard import HazardModel, edges_from_horizons
 from models.spec import FailureSpec
 from plant.errors import SteadylineError, listing
-from plant.store import SnapshotLike
+from plant.snapshot import SnapshotLike
 from training.alarms import alarms_in_events
 from training.splits import Fold, calibration_start, folds, test_start
 

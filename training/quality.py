@@ -18,7 +18,7 @@ from models import metrics
 from models.quality import AttributeModel, Distribution, History
 from models.spec import QualitySpec
 from plant.errors import SteadylineError, listing
-from plant.store import SnapshotLike
+from plant.snapshot import SnapshotLike
 from training.naive import naive_forecasts
 from training.splits import Fold
 

@@ -24,7 +24,8 @@ from models.spec import FailureSpec, ModelSpec, QualitySpec, load_models
 from plant.errors import NotReady, UnknownId, listing, nearest
 from plant.home import mlruns_folder, reports_folder, store_root
 from plant.site import Site
-from plant.store import Snapshot, Store
+from plant.snapshot import Snapshot
+from plant.store import Store
 from training.failure import FailureTraining, train_failure
 from training.quality import QualityTraining, train_quality, with_targets
 from training.registry import log_version

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from plant.errors import NotReady, StoreError
-from plant.store import Frames, Load, Snapshot, Store, latest_time
+from plant.snapshot import Frames, Snapshot, latest_time
+from plant.store import Load, Store
 from tests.plant.workshop import EVENT, Workshop, adds_up, total
 
 ROOT = Path(__file__).parents[2]

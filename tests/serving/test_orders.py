@@ -15,7 +15,7 @@ from governance import audit
 from governance.database import DATABASE_URL, connect, reading
 from governance.scores import Score, store
 from plant.errors import SteadylineError
-from plant.store import Frames
+from plant.snapshot import Frames
 from serving.orders import Outcome, open_book, open_orders, order_for
 
 T = "2026-03-01T06:00:00+00:00"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from models.spec import FailureSpec, QualitySpec, parse_model_spec
-from plant.store import Frames
+from plant.snapshot import Frames
 
 START = pd.Timestamp("2025-01-01", tz="UTC")
 DAY = pd.Timedelta("1D")

@@ -10,7 +10,7 @@ import pytest
 
 from features.labels import failure_labels
 from plant.errors import SteadylineError
-from plant.store import Frames
+from plant.snapshot import Frames
 from tests.training.small import DAY, START, failure_spec, fingerprint, machines
 from training.failure import FailureTraining, events_within, train_failure
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from plant.errors import SteadylineError
-from plant.store import Frames
+from plant.snapshot import Frames
 from tests.training.small import DAY, START, batches, fingerprint, quality_spec
 from training.quality import QualityTraining, base_columns, train_quality, with_targets
 

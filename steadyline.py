@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
+from plant import commands
+from plant.commands import AsJson, DataFolder, SiteFolder, option
 from plant.errors import SteadylineError
 from plant.home import state_home, store_root
 
@@ -32,19 +34,12 @@ score_app = typer.Typer(no_args_is_help=True, help="Score equipment or batches w
 app.add_typer(score_app, name="score")
 
 
-def _option(*names: str, metavar: str, help: str) -> Any:
-    return typer.Option(*names, metavar=metavar, help=help, show_default=False)
-
-
-SiteFolder = Annotated[str, typer.Argument(metavar="SITE", help="Site folder, such as sites/virtual_dublin.")]
-DataFolder = Annotated[Path | None, _option("--data", metavar="DIR", help="Folder that holds the site's exports.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON on standard output.")]
 AsOf = Annotated[
-    str | None, _option("--as-of", metavar="T", help="Use what was known strictly before T, an ISO time with zone.")
+    str | None, option("--as-of", metavar="T", help="Use what was known strictly before T, an ISO time with zone.")
 ]
 Version = Annotated[str, typer.Option("--version", metavar="N", help="Version to use: a number, or champion.")]
 ModelOption = Annotated[
-    str | None, _option("--model", metavar="MODEL", help="Model to use, where the site has several of the kind.")
+    str | None, option("--model", metavar="MODEL", help="Model to use, where the site has several of the kind.")
 ]
 
 
@@ -80,40 +75,10 @@ def _refuse(error: Any) -> NoReturn:
     sys.exit(1)
 
 
-@app.command(epilog="Example: `steadyline simulate sites/virtual_dublin --size demo --seed 7`")
-def simulate(
-    site: SiteFolder,
-    size: Annotated[Literal["tiny", "demo", "large"], typer.Option(help="tiny takes seconds.")] = "demo",
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.", min=0)] = 7,
-    out: Annotated[Path | None, _option("--out", metavar="DIR", help="Default: below STEADYLINE_HOME.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write the exports of a virtual plant (simulated), and apart from them the truth behind."""
-    from plant.terminal import open_site, progress, show
-    from plant.virtual import simulate as run_simulation
-
-    chosen = open_site(site)
-    target = out or state_home() / "simulated" / chosen.name
-    with progress() as tell:
-        summary = run_simulation(chosen.name, size, seed, target, tell)
-    show(
-        summary.as_dict(),
-        as_json,
-        lambda console: console.print(f"Simulated {chosen.name} ({size}, seed {seed}) into {target}: exports/, truth/"),
-    )
-
-
-@app.command(epilog="Example: `steadyline connect sites/azure_pdm --data ../shared/data/azure_pdm`")
-def connect(site: SiteFolder, data: DataFolder = None, as_json: AsJson = False) -> None:
-    """Load a site's exports into the plant language; say what did not fit and what it harms."""
-    from plant.connect import connect as run_connect
-    from plant.show import render_connected
-    from plant.terminal import data_folder, open_site, progress, show
-
-    chosen = open_site(site)
-    with progress() as tell:
-        connected = run_connect(chosen, data_folder(chosen, data), store_root(state_home()), tell)
-    show(connected.as_dict(), as_json, lambda console: render_connected(console, connected))
+app.command(epilog="Example: `steadyline simulate sites/virtual_dublin --size demo --seed 7`")(commands.simulate)
+app.command(epilog="Example: `steadyline connect sites/azure_pdm --data ../shared/data/azure_pdm`")(commands.connect)
+app.add_typer(commands.quarantine_app, name="quarantine")
+app.add_typer(commands.site_app, name="site")
 
 
 @app.command(
@@ -264,9 +229,9 @@ def run(site: SiteFolder, data: DataFolder = None, as_json: AsJson = False) -> N
 def promote(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Model, or SITE/MODEL where several sites have it.")],
     version: Annotated[str, typer.Argument(metavar="VERSION", help="Version number.")],
-    user: Annotated[str, _option("--as", metavar="USER", help="Who promotes; it is recorded.")],
-    reason: Annotated[str | None, _option("--reason", metavar="TEXT", help="Why; it is recorded.")] = None,
-    site: Annotated[str | None, _option("--site", metavar="SITE", help="Site, where several have the model.")] = None,
+    user: Annotated[str, option("--as", metavar="USER", help="Who promotes; it is recorded.")],
+    reason: Annotated[str | None, option("--reason", metavar="TEXT", help="Why; it is recorded.")] = None,
+    site: Annotated[str | None, option("--site", metavar="SITE", help="Site, where several have the model.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a version the champion. Refused when its backtest did not beat its baseline."""

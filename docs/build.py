@@ -2,18 +2,21 @@
 
 docs/reference/tables.md    the canonical tables, from `plant.tables.TABLES`
 docs/reference/cli.md       the command line, from the Typer app of `steadyline`
+docs/reference/site.schema.json  the JSON Schema of site.yaml, from the parts of `plant` that read it
 
 `tests/test_docs.py` fails when a committed page differs from what the code says.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import typer
 from typer.cli import get_docs_for_click
 
+from plant.site_schema import site_schema
 from plant.tables import LINEAGE, TABLES, Column, Table
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -47,7 +50,12 @@ def cli_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES: dict[str, Callable[[], str]] = {"tables.md": tables_page, "cli.md": cli_page}
+def schema_page() -> str:
+    """The JSON Schema of `site.yaml`, for editors."""
+    return json.dumps(site_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {"tables.md": tables_page, "cli.md": cli_page, "site.schema.json": schema_page}
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """One model of a site, as its YAML says: what is predicted, for whom, from what, judged how.
 
 Two tasks: `failure` (equipment, a curve over horizons) and `quality` (batches, numeric attributes at stage gates).
-`load_models(site_dir)` reads `<site_dir>/models/*.yaml`. Whatever is wrong is told at once, as one
-`plant.errors.SiteError`: file, key, what was found, what is allowed, nearest match.
+`load_models(site_dir)` reads `<site_dir>/models/*.yaml` and those of the sites it extends. Whatever is wrong is told at
+once, as one `plant.errors.SiteError`: file, key, what was found, what is allowed, nearest match.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from features.spec import FeatureSpec, LabelSpec
 from models.decision import Costs
 from models.yaml_problems import Duration, problems, utc_time
 from plant.errors import SiteError, UnknownId, listing, nearest
+from plant.site_inheritance import model_files, site_folders
 from plant.yaml_text import read_yaml
 
 Time = Annotated[pd.Timestamp, BeforeValidator(utc_time), PlainSerializer(lambda t: t.isoformat(), return_type=str)]
@@ -237,15 +238,15 @@ def load_model_spec(path: Path | str) -> ModelSpec:
 
 
 def load_models(site_dir: Path | str) -> dict[str, ModelSpec]:
-    """Every `models/*.yaml` of a site by model name, in order of file name; a site without models gives {}.
+    """Every `models/*.yaml` of a site and of those it extends by model name, in order of file name; none gives {}.
 
     Raises SiteError (code `bad_model_yaml`) with the problems of all files at once, a name used twice included.
     """
-    folder = Path(site_dir) / "models"
+    folders = site_folders(Path(site_dir))
     specs: dict[str, ModelSpec] = {}
     origin: dict[str, Path] = {}
     wrong: list[str] = []
-    for path in sorted(folder.glob("*.yaml")):
+    for path in model_files(folders):
         spec, more = _load(path)
         wrong += more
         if spec is None:
@@ -255,7 +256,7 @@ def load_models(site_dir: Path | str) -> dict[str, ModelSpec]:
             continue
         specs[spec.name], origin[spec.name] = spec, path
     wrong += [f"{path}: found a file that is not read, allowed: names ending in .yaml"
-              for path in sorted(folder.glob("*.yml"))]
+              for folder in folders for path in sorted((folder / "models").glob("*.yml"))]
     if wrong:
         raise _refusal(wrong)
     return specs

@@ -1,15 +1,16 @@
 """Connecting a site: read every source, map it, put aside what does not fit, commit the rest as one load.
 
 Readings are written as they come, the other tables are gathered; nothing counts before the manifest of the load is
-there, so a refusal half way changes nothing. An export that was loaded before with the same mapping is recognised by its
-content and not read again.
+there, so a refusal half way changes nothing. An export that was loaded before with the same mapping is recognised by
+its content and not read again.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +22,29 @@ from plant.exports import Export, find_exports, fingerprint, header, later, read
 from plant.forms import Item
 from plant.mapping import ItemMapper, Lookups, Mapped, check_columns, malformed_rows
 from plant.parts import READINGS
-from plant.readiness import Finding, findings
+from plant.readiness import Finding, Readiness
+from plant.readiness_kept import kept_readiness
 from plant.site import Site
 from plant.snapshot import Snapshot
 from plant.store import Count, Load, Store
 
 Progress = Callable[[str], None]
+_MANY = 500_000  # rows of an export from which on it is told how far it has come
 
 
 @dataclass(frozen=True)
 class Connected:
-    """What a connect did: counts per table, files per source, findings, the data version it left."""
+    """What a connect did: counts per table, files per source, the readiness report, the data version it left."""
 
     site: Site
     tables: dict[str, Count]
     sources: dict[str, dict[str, Any]]
-    findings: list[Finding]
+    readiness: Readiness
     snapshot: Snapshot
+
+    @property
+    def findings(self) -> list[Finding]:
+        return self.readiness.findings
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -46,7 +53,7 @@ class Connected:
             "data_version": self.snapshot.data_version,
             "tables": {name: count.as_dict() for name, count in self.tables.items()},
             "sources": self.sources,
-            "findings": [f.as_dict() for f in self.findings],
+            **self.readiness.as_dict(),
             "assumptions": list(self.site.assumptions),
         }
 
@@ -74,7 +81,8 @@ def connect(site: Site, data: Path, root: Path, progress: Progress = lambda _: N
             raise
         snapshot = store.snapshot()
     labels = {name: [e.label for e in several] for name, several in job.exports.items()}
-    return Connected(site, counts, job.sources(), findings(site, snapshot, counts, labels), snapshot)
+    progress("looking at what came in")
+    return Connected(site, counts, job.sources(), kept_readiness(site, snapshot, counts, labels), snapshot)
 
 
 class Loading:
@@ -91,7 +99,7 @@ class Loading:
         self.exports = {n: find_exports(n, s, data, self._after(n)) for n, s in site.sources.items()}
         check_headers(site, self.exports)
         self.prints = {n: {e.label: fingerprint(e) for e in several} for n, several in self.exports.items()}
-        self.lookups = Lookups(lambda name, columns: [rows for e in self._whole(name) for rows in read(e, columns)])
+        self.lookups = Lookups(lambda name, columns: (rows for e in self._whole(name) for rows in read(e, columns)))
         self.pieces: dict[str, list[Mapped]] = {}
         self.carried: dict[str, dict[str, Any]] = {}  # of a source: what its last export left open
 
@@ -102,7 +110,7 @@ class Loading:
 
     def _whole(self, name: str) -> Iterable[Export]:
         """Exports of a source from their start, to be looked up in."""
-        return [Export(e.source_name, e.source, e.label, e.path) for e in self.exports[name]]
+        return [replace(e, after=None) for e in self.exports[name]]
 
     def sources(self) -> dict[str, dict[str, Any]]:
         """What each source consists of, for people."""
@@ -132,7 +140,7 @@ class Loading:
         # Known to the store from now on: how old the content is decides which of two rows is the later one.
         entry = self.load.sources[key] = {"sha256": sha, "mark": mark, "whole": export.after is None, "tables": {}}
         counts: dict[str, Count] = {}
-        columns = needed_columns(self.items[name])
+        columns = needed_columns(self.items[name], export)
         open_ends = self.carried.get(name, {})
         mappers = {
             f"{table}/{i}": ItemMapper(self.site, table, item, self.lookups, open_ends.get(f"{table}/{i}"))
@@ -141,15 +149,16 @@ class Loading:
         seen, high = 0, export.after
         for rows in read(export, columns):
             for mapper in mappers.values():
-                self._keep(counts, mapper.rows(rows))
+                self.keep(counts, mapper.rows(rows))
             for table in dict.fromkeys(t for t, _ in self.items[name]) if rows.malformed else ():
-                self._keep(counts, Mapped(table, pd.DataFrame(), malformed_rows(table, name, rows), 0))
+                self.keep_malformed(counts, table, malformed_rows(table, name, rows))
             high = later(high, rows.mark)
             seen += rows.table.num_rows
-            self.progress(f"{system}: {export.label}, {seen:,} rows")
+            if seen >= _MANY:
+                self.progress(f"{system}: {export.label}, {seen:,} rows")
         for mapper in mappers.values():
             if (rest := mapper.end()) is not None:
-                self._keep(counts, rest)
+                self.keep(counts, rest)
         self.carried[name] = {k: left for k, m in mappers.items() if (left := m.carry()) is not None}
         entry["tables"] = {t: c.as_dict() for t, c in counts.items()}
         if self.carried[name]:
@@ -158,12 +167,18 @@ class Loading:
             self.load.marks[name] = {"after": high, "mapping": self.mapping[name]}
 
     def _mark(self, name: str, sha: str | None) -> str:
-        """Changes when the export, its mapping or a source that it is looked up in changes."""
-        looked = sorted({look.source for _, item in self.items[name] for look in _lookups(item)})
+        """Changes when the export, its mapping, a source that it is looked up in or what came before it changes."""
+        looked = sorted({look.source for _, item in self.items[name] for look in item.lookups()})
         parts = [str(sha), self.mapping[name], *(str(sorted(self.prints[s].items())) for s in looked)]
+        parts.append(json.dumps(self.carried.get(name, {}), sort_keys=True))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
-    def _keep(self, counts: dict[str, Count], piece: Mapped) -> None:
+    def keep_malformed(self, counts: dict[str, Count], table: str, aside: pd.DataFrame) -> None:
+        """Lines that are no rows, counted for a table."""
+        self.keep(counts, Mapped(table, pd.DataFrame(), aside, 0))
+
+    def keep(self, counts: dict[str, Count], piece: Mapped) -> None:
+        """Rows of an item, counted for their export and for the load."""
         for count in (
             counts.setdefault(piece.table, Count()),
             self.load.counts.setdefault(piece.table, Count()),
@@ -187,19 +202,17 @@ class Loading:
         self.load.counts = {name: self.load.counts[name] for name in order}
 
 
-def needed_columns(items: list[tuple[str, Item]]) -> set[str]:
-    """Columns that some items ask of a file."""
+def needed_columns(items: list[tuple[str, Item]], export: Export) -> set[str]:
+    """Columns that some items ask of an export."""
+    if any(item.needs_all_columns for _, item in items):
+        return set(header(export))
     return set().union(*(item.source_columns() for _, item in items)) if items else set()
-
-
-def _lookups(item: Item) -> list[Any]:
-    return [found for form in item.columns.values() for found in form.lookups()]
 
 
 def _mapping_digest(site: Site, name: str, items: list[tuple[str, Item]]) -> str:
     """Changes with whatever of the mapping bears on this source, and with nothing else."""
     parts = [site.sources[name].model_dump_json(), *(f"{table} {item.model_dump_json()}" for table, item in items)]
-    looked = sorted({look.source for _, item in items for look in _lookups(item)})
+    looked = sorted({look.source for _, item in items for look in item.lookups()})
     parts += [site.sources[other].model_dump_json() for other in looked if other in site.sources]
     used = sorted(walk for walk in site.crosswalks if any(f'"{walk}"' in part for part in parts))
     parts += [f"{walk} {site.crosswalks[walk].to_json(orient='split')}" for walk in used]
@@ -243,7 +256,7 @@ def check_headers(site: Site, exports: dict[str, list[Export]]) -> None:
                 for item in several:
                     if item.source == name:
                         problems += [f"{export.label}: {line}" for line in check_columns(item, present)]
-                    for lookup in (found for form in item.columns.values() for found in form.lookups()):
+                    for lookup in item.lookups():
                         if lookup.source == name:
                             problems += [
                                 f"{export.label}: lookup needs column '{theirs}' {nearest(theirs, present)}".rstrip()

@@ -89,8 +89,8 @@ class ReadingsLoad:
         if ahead.all():
             self._take(frame, series, ts)
             return
-        self._wait(frame[~ahead])
         self._take(frame[ahead], series[ahead], ts[ahead])
+        self._wait(frame[~ahead])  # after those that it may repeat
 
     def finish(self) -> None:
         """Compare what is still waiting and write what is still in memory."""
@@ -154,7 +154,7 @@ class ReadingsLoad:
                 "ts": ts,
                 "value": value,
                 "recorded_at": _micros(frame["recorded_at"]) if dated else np.full(len(frame), _NONE),
-                "source_line": frame["source_line"].to_numpy().astype(np.int64),
+                "source_line": _lines(frame),
                 **{c: self._codes(frame, c) for c in self.words},
             }
         )
@@ -176,19 +176,23 @@ class ReadingsLoad:
         """Hand the next stretch to the writing thread, which has room for one."""
         if not self._buffered:
             return
-        made = {n: np.concatenate([piece[n] for piece in self._buffer]) for n in self._buffer[0]}
-        self._buffer, self._buffered = [], 0
+        pieces, self._buffer, self._buffered = self._buffer, [], 0
         ranks = {c: self.words[c].ranks() for c in ("equipment_id", "signal")}
         dictionaries = {c: pa.array(list(w.code), pa.string()) for c, w in self.words.items()}
         self._done()
-        self._written = self._pool.submit(self._write, made, ranks, dictionaries)
+        self._written = self._pool.submit(self._write, pieces, ranks, dictionaries)
 
     def _done(self) -> None:
         if self._written is not None:
             self._written.result()
             self._written = None
 
-    def _write(self, made: dict[str, np.ndarray], ranks: dict[str, np.ndarray], words: dict[str, pa.Array]) -> None:
+    def _write(
+        self, pieces: list[dict[str, np.ndarray]], ranks: dict[str, np.ndarray], words: dict[str, pa.Array]
+    ) -> None:
+        """In the writing thread: one sorted stretch into the part."""
+        one = len(pieces) == 1
+        made = {n: pieces[0][n] if one else np.concatenate([piece[n] for piece in pieces]) for n in pieces[0]}
         many = len(ranks["signal"]) + 1
         rank = ranks["equipment_id"][made["equipment_id"]] * many + ranks["signal"][made["signal"]]
         order = _sorted(rank, made["ts"])
@@ -203,7 +207,7 @@ class ReadingsLoad:
             elif field.name == "value":
                 columns.append(pa.array(values, from_pandas=True))
             else:
-                columns.append(pa.array(values))
+                columns.append(pa.array(values, mask=values < 0))
         if self._writer is None:
             self._writer = PartWriter(self.folder / f"{self.prefix}-{len(self.actions):04d}.parquet")
         self._writer.add(pa.table(columns, names=SCHEMA.names), int(made["ts"].min()), int(made["ts"].max()))
@@ -266,6 +270,14 @@ class ReadingsLoad:
 def _micros(times: pd.Series) -> np.ndarray:
     """Microseconds since 1970, _NONE where there is no time."""
     return pd.DatetimeIndex(times).as_unit("us").asi8
+
+
+def _lines(frame: pd.DataFrame) -> np.ndarray:
+    """Lines as integers, -1 where none is told."""
+    if "source_line" not in frame:
+        return np.full(len(frame), -1, dtype=np.int64)
+    lines = frame["source_line"].to_numpy(dtype=np.float64)
+    return np.where(np.isnan(lines), -1.0, lines).astype(np.int64)
 
 
 def _times(micros: np.ndarray) -> pd.Series:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from plant.mapping import QUARANTINE_COLUMNS
 from plant.tables import Table
 
+CLASH = "stands twice in this load with different content"
 PLACE = ["table", "source", "file", "line"]  # where a row that was put aside stands
 
 
@@ -68,8 +69,7 @@ def clashing(table: Table, clashes: pd.DataFrame) -> pd.DataFrame:
             "file": row["source_file"],
             "line": row["source_line"],
             "column": ", ".join(table.key),
-            "reason": f"key '{'/'.join(str(row[k]) for k in table.key)}' stands twice in this load "
-            "with different content; the first row was kept",
+            "reason": f"key '{'/'.join(str(row[k]) for k in table.key)}' {CLASH}; the first row was kept",
             "row": json.dumps({k: row[k] for k in table.names}, default=str, ensure_ascii=False),
         }
         for row in clashes.to_dict("records")

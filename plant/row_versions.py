@@ -78,6 +78,10 @@ def new_rows(
         newest = latest.iloc[at[had]]
         same, older, staged = (np.zeros(len(frame), dtype=bool) for _ in range(3))
         same[had] = newest[ROW].to_numpy() == frame[ROW].to_numpy()[had]
+        if before[STAGED].any():  # what was said before this load is known, whatever this load has said since
+            committed = before[~before[STAGED]].sort_values("recorded_at", na_position="first", kind="stable")
+            then = committed.drop_duplicates(KEY, keep="last").set_index(KEY)[ROW]
+            same |= (frame[KEY].map(then) == frame[ROW]).to_numpy(dtype=bool)
         theirs = age(newest["source_file"])
         older[had] = ages[had] < theirs
         staged[had] = newest[STAGED].to_numpy() & (ages[had] == theirs)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from plant.connect import Connected
+from plant.readiness_page import page
+from plant.release import Released
 
 _COLOUR = {"high": "red", "medium": "yellow", "low": "cyan", "info": "dim"}
 _MOST_REASONS, _MOST_FINDINGS = 8, 12
 
 
-def render_connected(console: Console, connected: Connected) -> None:
-    """Sources, rows per table, quarantine with reasons, findings."""
+def render_connected(console: Console, connected: Connected, report: Path | None = None) -> None:
+    """Sources, rows per table, quarantine with reasons, findings; where the whole report lies."""
     site = connected.site
     label = " [bold magenta]SIMULATED[/]" if site.simulated else ""
     console.print(f"\n[bold]{escape(site.title)}[/]{label}  ·  data version {connected.snapshot.data_version}")
@@ -47,6 +54,16 @@ def render_connected(console: Console, connected: Connected) -> None:
         console.print("[bold]Assumed by the mapping[/]")
         for text in site.assumptions:
             console.print(f"  [dim]- {escape(text)}[/]")
+    if report is not None:
+        console.print(f"Readiness report with plots: {report}", highlight=False, soft_wrap=True)
+
+
+def write_report(connected: Connected, folder: Path) -> Path:
+    """The readiness report with its plots, `<site>-readiness.html` in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{connected.site.name}-readiness.html"
+    path.write_text(page(connected.readiness, connected.site, connected.snapshot, connected.tables), encoding="utf-8")
+    return path
 
 
 def _quarantine(console: Console, connected: Connected) -> None:
@@ -66,3 +83,75 @@ def _quarantine(console: Console, connected: Connected) -> None:
         )
     if len(ordered) > _MOST_REASONS:
         console.print(f"  [dim]and {len(ordered) - _MOST_REASONS} more reasons[/]")
+
+
+def grouped(aside: pd.DataFrame) -> list[dict[str, Any]]:
+    """Quarantined rows by table, source, file and reason, the most frequent first."""
+    if not len(aside):
+        return []
+    by = ["table", "source", "file", "column", "reason"]
+    groups = aside.groupby(by, sort=False).agg(
+        count=("line", "size"), first_line=("line", "min"), since_load=("load", "min")
+    )
+    ordered = groups.sort_values("count", ascending=False, kind="stable").reset_index()
+    return [
+        {**row, "first_line": int(row["first_line"]), "since_load": int(row["since_load"])}
+        for row in ordered.to_dict("records")
+    ]
+
+
+def rows_as_dicts(aside: pd.DataFrame) -> list[dict[str, Any]]:
+    """Quarantined rows with their cells."""
+    return [
+        {
+            "table": row["table"],
+            "source": row["source"],
+            "file": row["file"],
+            "line": int(row["line"]),
+            "column": row["column"],
+            "reason": row["reason"],
+            "cells": json.loads(row["row"]),
+        }
+        for row in aside.to_dict("records")
+    ]
+
+
+def render_groups(console: Console, groups: list[dict[str, Any]]) -> None:
+    """A table of groups."""
+    if not groups:
+        console.print("Quarantine: no row is aside.")
+        return
+    table = Table(title="Quarantine", title_justify="left")
+    table.add_column("rows", justify="right")
+    for name in ("table", "file", "reason"):
+        table.add_column(name, overflow="fold")
+    table.add_column("first line", justify="right")
+    for g in groups:
+        table.add_row(f"{g['count']:,}", g["table"], escape(g["file"]), escape(g["reason"]), str(g["first_line"]))
+    console.print(table)
+    console.print("Next: mend the mapping or the crosswalk, then `steadyline quarantine release SITE --data DIR`.")
+
+
+def render_rows(console: Console, rows: list[dict[str, Any]], many: int) -> None:
+    """Rows one below the other."""
+    for row in rows:
+        where = f"{row['file']} line {row['line']}"
+        console.print(f"[bold]{escape(where)}[/]  {row['table']}  [yellow]{escape(row['reason'])}[/]", highlight=False)
+        cells = ", ".join(f"{k}: {v}" for k, v in row["cells"].items())
+        console.print(f"  [dim]{escape(cells)}[/]", highlight=False)
+    rest = many - len(rows)
+    console.print(f"{many:,} row(s) aside" + (f"; {rest:,} more with --limit" if rest else ""))
+
+
+def render_released(console: Console, released: Released) -> None:
+    """What a release did."""
+    if not released.tables:
+        console.print("No row was read again.")
+    for name, count in released.tables.items():
+        console.print(
+            f"{name}: {count.read:,} row(s) read again, [green]{count.loaded:,} loaded[/], {count.known:,} already "
+            f"known, [yellow]{count.quarantined:,} still aside[/]"
+        )
+    for text in released.left_alone:
+        console.print(f"  [dim]left alone: {escape(text)}[/]")
+    console.print(f"data version {released.data_version}")

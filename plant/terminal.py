@@ -70,10 +70,17 @@ def progress(quiet: bool = False) -> Iterator[Callable[[str], None]]:
         yield tell
 
 
-def show(answer: Any, as_json: bool, render: Callable[[Any], Any]) -> None:
-    """JSON on standard output, or what `render` prints on a console."""
+def tell_error(error: SteadylineError) -> None:
+    """A refusal on standard error, of something that will be tried again."""
+    from rich.console import Console
+
+    Console(stderr=True).print(error.message(), style="red", highlight=False, markup=False)
+
+
+def show(answer: Any, as_json: bool, render: Callable[[Any], Any], lines: bool = False) -> None:
+    """JSON on standard output, or what `render` prints on a console. lines: one line for each of several answers."""
     if as_json:
-        print(json.dumps(answer, indent=2, ensure_ascii=False, default=str))
+        print(json.dumps(answer, indent=None if lines else 2, ensure_ascii=False, default=str), flush=True)
         return
     from rich.console import Console
 

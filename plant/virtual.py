@@ -6,10 +6,14 @@ writes source-shaped exports to `out/exports/` and, apart from them, the truth t
 simulated; docs/virtual-plant.md has the equations and what is left out. The parts:
 
 virtual_machines    machines, mechanisms, signals        virtual_catalogue sizes, sites, materials
+virtual_utilities   air handling, purified water, compressed air, and what they disturb
 virtual_plant       the running of the plant hour by hour: wear, failures, repairs, batches on machines
+virtual_supply      the running of the utilities, and what reaches rooms and machines of it
 virtual_signals     readings, alarms, minor stops        virtual_batches   lots, step values, drivers
-virtual_orders      work orders, downtime, parts         virtual_quality   results, deviations, dispositions
-virtual_truth       latent states, true risks            virtual_history   all of it as canonical tables
+virtual_intermediates  what the plant makes for itself   virtual_quality   results, deviations, dispositions
+virtual_orders, virtual_texts  work orders as typed, downtime, parts
+virtual_entries     missing and corrected entries        virtual_history   all of it as canonical tables
+virtual_truth, virtual_lives, virtual_gates, virtual_exceptions   what no plant knows
 virtual_dublin, virtual_graz   the two dialects (virtual_export, virtual_names: what they share)
 """
 
@@ -26,7 +30,7 @@ import pyarrow.parquet as pq
 
 from plant import virtual_dublin, virtual_graz
 from plant.errors import UnknownId, listing, nearest
-from plant.virtual_catalogue import SITES
+from plant.virtual_catalogue import INTERMEDIATES, SITES
 from plant.virtual_history import History, facts_of, make_history
 
 DIALECTS: dict[str, Callable[[dict[str, pd.DataFrame], Path], None]] = {
@@ -88,19 +92,22 @@ def simulate(
     progress: Callable[[str], None] | None = None,
     dialect: str | None = None,
     history: History | None = None,
+    preventive_every_h: int | None = None,
 ) -> SimulationSummary:
     """Simulates `site` (virtual_dublin, virtual_graz) and writes `out/exports/` and `out/truth/`.
 
     size: tiny, demo or large. The same site, size and seed write the same bytes. progress: called with a
     line of text before each part. dialect: "dublin" or "graz", default that of the site; history: exports this
-    one instead of a new one (the same physical history in the other dialect). Files of an earlier run with
-    the same names are overwritten. Raises UnknownId for an unknown site, size or dialect.
+    one instead of a new one (the same physical history in the other dialect). preventive_every_h: hours between
+    preventive orders, instead of the size's own. Files of an earlier run with the same names are overwritten.
+    Raises UnknownId for an unknown site, size or dialect, ValueError for an interval below 48 hours.
     """
     say = progress or (lambda line: None)
     facts, facts_size = facts_of(site, size)
     if history is None:
-        say(f"simulating {site}, {facts_size.days} days, {sum(facts_size.units)} machines")
-        history = make_history(site, size, seed)
+        equipment = f"{sum(facts_size.units)} machines, {sum(facts_size.utilities)} utilities"
+        say(f"simulating {site}, {facts_size.days} days, {equipment}")
+        history = make_history(site, size, seed, preventive_every_h)
     dialect = dialect or facts.dialect
     say(f"writing exports in the shape of {dialect}")
     write_exports(history, dialect, out / "exports")
@@ -119,7 +126,7 @@ def write_exports(history: History, dialect: str, out: Path) -> None:
 
 
 def write_truth(history: History, out: Path) -> None:
-    """states, failures, quality as Parquet below `out`; only tests and benchmarks may read them."""
+    """One Parquet file for each table of the truth below `out`; only tests and benchmarks may read them."""
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     for name, frame in history.truth.items():
@@ -128,9 +135,10 @@ def write_truth(history: History, out: Path) -> None:
 
 
 def summary(history: History, dialect: str, out: Path) -> SimulationSummary:
-    """Counts of a written simulation."""
+    """Counts of a written simulation; batches without the intermediates."""
     lab, failures = history.tables["lab_results"], history.truth["failures"]
-    valid = lab[lab["batch_id"].notna() & lab["value"].notna() & (lab["status"] != "invalidated")]
+    of_batches = lab["batch_id"].notna() & lab["material_lot"].isna()
+    valid = lab[of_batches & lab["value"].notna() & (lab["status"] != "invalidated")]
     files = sorted(p for folder in ("exports", "truth") for p in (Path(out) / folder).rglob("*") if p.is_file())
     return SimulationSummary(
         history.site,
@@ -144,7 +152,7 @@ def summary(history: History, dialect: str, out: Path) -> SimulationSummary:
         {name: len(frame) for name, frame in history.tables.items()},
         len(failures),
         {str(k): int(v) for k, v in failures["equipment_class"].value_counts().sort_index().items()},
-        len(history.tables["batches"]),
+        int((~history.tables["batches"]["product"].isin([i.product for i in INTERMEDIATES])).sum()),
         round(float((valid["status"] == "out_of_spec").mean()), 4),
         len(files),
         round(sum(p.stat().st_size for p in files) / 1e6, 1),

@@ -1,7 +1,8 @@
 """Batches of the virtual plant: products, material lots, step values, and the drivers of quality that follow.
 
 A *driver* is one number for each batch that moves a quality attribute: the standardised property of a material
-lot, the standardised value of a step, or the wear (g of `virtual_signals.trace`) of a machine while the step ran.
+lot, the standardised value of a step, the wear (g of `virtual_signals.trace`) of a machine while the step ran, or what
+the utilities lacked then.
 """
 
 from __future__ import annotations
@@ -11,14 +12,24 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from plant.virtual_catalogue import MATERIALS, Property, SiteFacts, Size
-from plant.virtual_machines import MACHINES, STEPS
+from plant.virtual_catalogue import MATERIALS, SUSPENSION, Property, SiteFacts
+from plant.virtual_intermediates import make_intermediate
+from plant.virtual_machines import MACHINES, MAKING, STEPS
 from plant.virtual_plant import Run
 from plant.virtual_signals import trace
+from plant.virtual_supply import Supply, room_of
 
 HOUR, DAY = 60, 1440
 LOT_BATCHES = (8, 16)  # a lot lasts for about this many batches
 TAINTED = 0.05  # share of lots with a property near its limit
+
+
+SUPPLIED: dict[str, tuple[str, str]] = {
+    "water": ("water", "granulation"),
+    "compressed_air_coating": ("compressed_air", "coating"),
+    "compressed_air_packaging": ("compressed_air", "packaging"),
+}
+"""Drivers from utilities: what they lack, on average while the step runs."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,7 @@ class StepValue:
 
 STEP_VALUES: tuple[StepValue, ...] = (
     StepValue("binder_spray_rate", "granulation", "g/min", 1, 320.0, 8.0, {"granulator.nozzle_clogging": -20.0}),
-    StepValue("impeller_power_end", "granulation", "kW", 2, 11.5, 0.5, {"api_particle_size": -0.2}),
+    StepValue("impeller_power_end", "granulation", "kW", 2, 11.5, 0.5, {"api_particle_size": -0.2, "water": 0.08}),
     StepValue("inlet_temperature_mean", "drying", "degC", 1, 62.0, 0.8, {"fluid_bed_dryer.heater_fouling": -2.8}),
     StepValue(
         "end_moisture",
@@ -87,12 +98,28 @@ STEP_VALUES: tuple[StepValue, ...] = (
         {"tablet_press.feeder_clogging": 0.50, "tablet_press.punch_wear": 0.20},
     ),
     StepValue("tablet_weight_mean", "compression", "mg", 1, None, 0.9),
-    StepValue("coating_spray_rate", "coating", "g/min", 0, 180.0, 5.0, {"coater.nozzle_clogging": -12.0}),
+    StepValue(
+        "coating_spray_rate",
+        "coating",
+        "g/min",
+        0,
+        180.0,
+        5.0,
+        {"coater.nozzle_clogging": -12.0, "compressed_air_coating": -3.0},
+    ),
     StepValue("product_temperature_mean", "coating", "degC", 1, 44.0, 0.7, {"coater.exhaust_filter_clogging": 1.3}),
     StepValue(
         "sealing_temperature_mean", "packaging", "degC", 1, 185.0, 0.8, {"blister_line.sealing_plate_fouling": -3.2}
     ),
-    StepValue("blister_rejects", "packaging", "1", 0, 140.0, 30.0, {"blister_line.feed_wear": 160.0}),
+    StepValue(
+        "blister_rejects",
+        "packaging",
+        "1",
+        0,
+        140.0,
+        30.0,
+        {"blister_line.feed_wear": 160.0, "compressed_air_packaging": 30.0},
+    ),
 )
 
 
@@ -113,9 +140,13 @@ class Made:
     values: dict[str, np.ndarray]
     genealogy: pd.DataFrame
     lot_results: pd.DataFrame
+    intermediates: pd.DataFrame
+    lots: pd.DataFrame
 
 
-def make_batches(run: Run, size: Size, facts: SiteFacts, humidity: np.ndarray, rng: np.random.Generator) -> Made:
+def make_batches(
+    run: Run, facts: SiteFacts, supply: Supply, rng: np.random.Generator, making: np.random.Generator
+) -> Made:
     """All batches that began before the end of the run, with lots, drivers and recorded step values."""
     n = 1 + max(s.batch for s in run.steps)
     start, end = np.full((n, 6), np.nan), np.full((n, 6), np.nan)
@@ -126,13 +157,26 @@ def make_batches(run: Run, size: Size, facts: SiteFacts, humidity: np.ndarray, r
             end[s.batch, s.step] = (s.end - 1) * HOUR + s.end_minute
     ids = [f"B{facts.first_batch + b}" for b in range(n)]
     product = campaigns(n, len(facts.products), rng)
-    genealogy, lot_results, drivers = _lots(start, product, ids, facts, rng)
-    drivers |= _wear(run, n, humidity)
+    genealogy, lot_results, drivers, lots = _lots(start, product, ids, facts, rng)
+    drivers |= _wear(run, n, supply)
+    made = make_intermediate(SUSPENSION, genealogy, lots, drivers, ids, supply.by_name["water"], facts, making)
+    drivers[SUSPENSION.attribute.attribute] = made.driver
+    lot_results = pd.concat([lot_results, made.results], ignore_index=True)
     values, standardised = _step_values(run, facts, product, unit, drivers, rng)
-    made = Made(
-        ids, product, list(facts.products), start, end, unit, drivers | standardised, values, genealogy, lot_results
+    return Made(
+        ids,
+        product,
+        list(facts.products),
+        start,
+        end,
+        unit,
+        drivers | standardised,
+        values,
+        made.genealogy,
+        lot_results,
+        made.batches,
+        pd.concat([lots, made.lots], ignore_index=True),
     )
-    return made
 
 
 def campaigns(n: int, products: int, rng: np.random.Generator) -> np.ndarray:
@@ -143,26 +187,32 @@ def campaigns(n: int, products: int, rng: np.random.Generator) -> np.ndarray:
     return np.array(out[:n])
 
 
-def _wear(run: Run, n: int, humidity: np.ndarray) -> dict[str, np.ndarray]:
-    """Mean of g(x) of each mechanism while the step ran on its machine, and humidity in its units of 6 %."""
+def _wear(run: Run, n: int, supply: Supply) -> dict[str, np.ndarray]:
+    """Mean of g(x) of each mechanism while the step ran on its machine, and of what rooms and utilities gave then."""
     out = {f"{c.name}.{m.state}": np.zeros(n) for c in MACHINES for m in c.mechanisms}
-    out["humidity"] = np.zeros(n)
+    out |= {name: np.zeros(n) for name in ("humidity", *SUPPLIED)}
+    humidity = supply.rooms["relative_humidity"]
     g = trace(run.state)
     for s in run.steps:
         hours = slice(s.start, s.end or run.hours)
         for m, mean in enumerate(g[hours, s.unit].mean(axis=0)):
             out[f"{MACHINES[s.step].name}.{MACHINES[s.step].mechanisms[m].state}"][s.batch] = mean
-        if STEPS[s.step] == "drying":
-            out["humidity"][s.batch] = (humidity[hours, s.unit % humidity.shape[1]].mean() - 42.0) / 6.0
+        if STEPS[s.step] == "drying":  # in units of 6 %
+            room = room_of(STEPS[s.step], humidity.shape[1])
+            out["humidity"][s.batch] = (humidity[hours, room].mean() - 42.0) / 6.0
+        for name, (source, step) in SUPPLIED.items():
+            if STEPS[s.step] == step:
+                out[name][s.batch] = supply.by_name[source][hours].mean()
     return out
 
 
 def _lots(
     start: np.ndarray, product: np.ndarray, ids: list[str], facts: SiteFacts, rng: np.random.Generator
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, np.ndarray]]:
-    """Genealogy, results of the lots, and the standardised true property of the lot in each batch."""
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, np.ndarray], pd.DataFrame]:
+    """Genealogy, results of the lots, the standardised true property of the lot in each batch, and that of each lot."""
     used: list[tuple[object, ...]] = []
     results: list[tuple[object, ...]] = []
+    lots: list[tuple[object, ...]] = []
     drivers = {p.attribute: np.zeros(len(ids)) for m in MATERIALS for p in m.properties}
     for material in MATERIALS:
         step = STEPS.index(material.step)
@@ -179,7 +229,9 @@ def _lots(
                 number += 1
                 lot = f"{material.name[:3].upper()}{facts.number}{number:04d}"
                 supplier, left = str(rng.choice(suppliers)), int(rng.integers(*LOT_BATCHES))
-                z = {p.attribute: _property(p, material.suppliers[supplier], rng) for p in material.properties}
+                drawn = {p.attribute: _property(p, material.suppliers[supplier], rng) for p in material.properties}
+                z = {name: value for name, (value, _) in drawn.items()}
+                lots += [(lot, material.name, name, value, tainted) for name, (value, tainted) in drawn.items()]
                 received = at - int(rng.integers(14 * DAY, 40 * DAY))
                 for p in material.properties:
                     sampled = received + int(rng.integers(4 * HOUR, 2 * DAY))
@@ -194,17 +246,22 @@ def _lots(
                 drivers[name][b] = value
     genealogy = pd.DataFrame(used, columns=["batch_id", "material_lot", "material", "supplier", "quantity", "used_at"])
     columns = ["material_lot", "attribute", "value", "unit", "lower_spec", "upper_spec", "sampled_at", "approved_at"]
-    return genealogy, pd.DataFrame(results, columns=columns), drivers
+    truth = pd.DataFrame(lots, columns=["material_lot", "material", "attribute", "z", "tainted"])
+    return genealogy, pd.DataFrame(results, columns=columns), drivers, truth
 
 
-def _property(p: Property, shift: float, rng: np.random.Generator) -> float:
-    """Standardised true property of a new lot, kept a little inside its specification: worse is not received."""
+def _property(p: Property, shift: float, rng: np.random.Generator) -> tuple[float, bool]:
+    """Standardised true property of a new lot, kept a little inside its specification (worse is not received).
+
+    And whether the lot is tainted.
+    """
     z = shift + float(rng.normal())
-    if rng.random() < TAINTED:
+    tainted = bool(rng.random() < TAINTED)
+    if tainted:
         z += float(rng.choice([-1.0, 1.0])) * 2.5
     high = np.inf if p.upper is None else (p.upper - p.mean) / p.sd - 4 * p.error / p.sd
     low = (0.0 if p.lower is None else p.lower) - p.mean
-    return float(np.clip(z, low / p.sd + 4 * p.error / p.sd, high))
+    return float(np.clip(z, low / p.sd + 4 * p.error / p.sd, high)), tainted
 
 
 def setpoint(value: StepValue, product: Product) -> float:
@@ -252,7 +309,7 @@ def batch_table(made: Made, rng: np.random.Generator) -> pd.DataFrame:
         + 1.2 * made.drivers["tablet_press.feeder_clogging"]
         + 0.8 * made.drivers["blister_line.feed_wear"]
     )
-    return pd.DataFrame(
+    own = pd.DataFrame(
         {
             "batch_id": made.ids,
             "product": [made.names[p] for p in made.product],
@@ -264,6 +321,7 @@ def batch_table(made: Made, rng: np.random.Generator) -> pd.DataFrame:
             "yield_pct": np.round(100.0 - loss, 1),
         }
     )
+    return pd.concat([own, made.intermediates], ignore_index=True)
 
 
 def step_table(made: Made, run: Run) -> pd.DataFrame:
@@ -284,4 +342,6 @@ def step_table(made: Made, run: Run) -> pd.DataFrame:
         for v in STEP_VALUES:
             part[v.name] = made.values[v.name][begun] if v.step == step else np.nan
         parts.append(part)
+    making = made.intermediates[["batch_id", "started_at", "ended_at"]].assign(step=MAKING, equipment_id="")
+    parts.append(making.reindex(columns=parts[0].columns))
     return pd.concat(parts, ignore_index=True).sort_values(["started_at", "batch_id"], kind="stable", ignore_index=True)

@@ -18,7 +18,8 @@ class Size:
     """How much of a plant: days, machines per class (order of MACHINES), rooms, hours between batches.
 
     every_min: minutes between readings of a running machine. wear: factor on all wear rates.
-    truth_h: hours between rows of the truth.
+    truth_h: hours between rows of the truth. utilities: systems per class (order of UTILITIES).
+    preventive_every_h: hours between preventive orders of a machine or utility.
     """
 
     days: int
@@ -28,6 +29,8 @@ class Size:
     every_min: int
     wear: float = 1.0
     truth_h: int = 1
+    utilities: tuple[int, int, int] = (1, 1, 1)
+    preventive_every_h: int = 84 * 24
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,10 @@ SITES: dict[str, SiteFacts] = {
         ("Cardivol 50 mg", "Cardivol 100 mg", "Febrilan 500 mg"),
         {
             "tiny": Size(60, (2, 2, 2, 3, 2, 3), 1, 15.0, 60, wear=1.7),
-            "demo": Size(365, (3, 3, 3, 5, 3, 5), 3, 10.4, 20),
-            "large": Size(730, (11, 11, 11, 19, 11, 19), 8, 2.75, 20, truth_h=6),
+            "demo": Size(365, (3, 3, 3, 5, 3, 5), 3, 10.4, 20, utilities=(3, 2, 3)),
+            "large": Size(730, (11, 11, 11, 19, 11, 19), 8, 2.75, 20, truth_h=6, utilities=(6, 4, 4)),
         },
-        46.0,
+        43.0,
         2500001,
         100201,
     ),
@@ -66,10 +69,10 @@ SITES: dict[str, SiteFacts] = {
         ("Cardivol 100 mg", "Febrilan 500 mg", "Dolorix 200 mg"),
         {
             "tiny": Size(60, (2, 2, 2, 2, 2, 3), 1, 16.0, 60, wear=1.8),
-            "demo": Size(365, (3, 4, 3, 4, 4, 4), 2, 11.2, 20),
-            "large": Size(730, (11, 14, 11, 15, 14, 15), 6, 3.1, 20, truth_h=6),
+            "demo": Size(365, (3, 4, 3, 4, 4, 4), 2, 11.2, 20, utilities=(3, 3, 2)),
+            "large": Size(730, (11, 14, 11, 15, 14, 15), 6, 3.1, 20, truth_h=6, utilities=(6, 4, 4)),
         },
-        38.0,
+        41.0,
         7100001,
         400301,
     ),
@@ -77,6 +80,29 @@ SITES: dict[str, SiteFacts] = {
 
 MAX_UNITS = 20
 """Crosswalks of the site folders name this many machines of each class, enough for every size."""
+
+
+@dataclass(frozen=True)
+class Intermediate:
+    """What the plant makes for itself of one material and water, a batch of its own that goes into several others.
+
+    batches: how many it lasts for (from, below). kg: per batch that uses it. carried: share of the material's
+    standardised property that shows in its own one, the rest is its making: z = carried * z + making * N(0, 1)
+    + water * excess of conductivity. attribute: what the laboratory measures on it.
+    """
+
+    name: str
+    product: str
+    recipe: str
+    prefix: str
+    material: str
+    step: str
+    batches: tuple[int, int]
+    kg: float
+    carried: float
+    making: float
+    water: float
+    attribute: Property
 
 
 @dataclass(frozen=True)
@@ -151,3 +177,21 @@ MATERIALS: tuple[Material, ...] = (
         (Property("film_viscosity", "mPa*s", 0, 250.0, 18.0, 4.0, 170.0, 330.0),),
     ),
 )
+
+SUSPENSION = Intermediate(
+    "coating_suspension",
+    "Coating suspension",
+    "CS-R1",
+    "CS",
+    "film_coat",
+    "coating",
+    (2, 5),
+    45.0,
+    0.9,
+    0.35,
+    0.15,
+    Property("suspension_viscosity", "mPa*s", 0, 310.0, 20.0, 4.0, 220.0, 400.0),
+)
+"""Made of film coat and purified water; its making is a step of its own (`suspension`), on no recorded equipment."""
+
+INTERMEDIATES: tuple[Intermediate, ...] = (SUSPENSION,)

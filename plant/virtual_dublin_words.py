@@ -6,19 +6,29 @@ import pandas as pd
 
 from plant import virtual_names as names
 from plant.virtual_export import crosswalk
-from plant.virtual_machines import MACHINES, ROOM_SIGNALS
 
 ZONE = "Europe/Dublin"
 MINUTE, LAB, QMS = "%Y-%m-%d %H:%M", "%d/%m/%Y %H:%M", "%d-%b-%Y %H:%M"
 HISTORIAN_ROUND = 4  # decimals that the mapping keeps after conversion
 UNITS = {"degC": "degF", "kPa": "psi", "kN": "lbf", "mm/s": "inch/s", "kW": "hp"}
 
-_SHORT = ("GR", "FB", "BL", "TP", "CT", "PK", "RM")
+_SHORT = ("GR", "FB", "BL", "TP", "CT", "PK", "AH", "PW", "CA", "RM")
 ASSETS = {e: f"{_SHORT[names.class_of_unit(e)]}-{100 + int(e.rsplit('-', 1)[1])}" for e in [*names.UNITS, *names.ROOMS]}
 CLASSES = dict(
     zip(
         names.CLASSES,
-        ("GRANULATOR", "FBDRYER", "BINBLENDER", "ROTARYPRESS", "FILMCOATER", "BLISTERLINE", "HVACROOM"),
+        (
+            "GRANULATOR",
+            "FBDRYER",
+            "BINBLENDER",
+            "ROTARYPRESS",
+            "FILMCOATER",
+            "BLISTERLINE",
+            "AHU",
+            "PWSYSTEM",
+            "AIRCOMP",
+            "HVACROOM",
+        ),
         strict=True,
     )
 )
@@ -31,9 +41,9 @@ EVENTS = {c: c.upper().replace("_LIMIT", "_HI") for c in names.EVENT_CODES}
 KINDS = {"corrective": "CM", "preventive": "PM", "inspection": "INSP", "calibration": "CAL"}
 EVENT_KINDS = {"alarm": "ALM", "error": "ERR", "state": "STA"}
 QUALITY = {"good": "Good", "uncertain": "Questionable", "bad": "Bad"}
-STEPS = dict(zip(names.STEP_NAMES, ("GRAN", "DRY", "BLEND", "COMP", "COAT", "PACK"), strict=True))
-PRODUCTS = {p: f"FG-{1001 + n}" for n, p in enumerate(names.PRODUCT_NAMES)}
-MATERIALS = {m: f"RM-{m.upper()[:8]}" for m in names.MATERIAL_NAMES}
+STEPS = dict(zip(names.STEP_NAMES, ("GRAN", "DRY", "BLEND", "COMP", "COAT", "PACK", "SUSP"), strict=True))
+PRODUCTS = {p: f"FG-{1001 + n}" for n, p in enumerate(names.PRODUCT_NAMES)} | {"Coating suspension": "IM-2001"}
+MATERIALS = {m: f"RM-{m.upper()[:8]}" for m in names.MATERIAL_NAMES} | {"coating_suspension": "IM-COATSUSP"}
 TESTS = {t: t.upper() for t in names.TESTS} | {
     "hardness": "HARD",
     "dissolution": "DISS30",
@@ -43,7 +53,7 @@ TESTS = {t: t.upper() for t in names.TESTS} | {
 STATUS = {"in_spec": "PASS", "out_of_spec": "OOS", "out_of_trend": "OOT", "invalidated": "INVALID"}
 CRITICALITY = {"high": "1", "medium": "2", "low": "3"}
 SEVERITY = {"critical": "CRIT", "major": "MAJ", "minor": "MIN"}
-CATEGORIES = {"laboratory_result": "LAB", "equipment": "EQUIP", "documentation": "DOC"}
+CATEGORIES = {"laboratory_result": "LAB", "equipment": "EQUIP", "documentation": "DOC", "environment": "ENV"}
 DECISIONS = {"released": "REL", "rejected": "REJ", "reworked": "RWK"}
 PLANNED = {True: "Y", False: "N"}
 
@@ -58,7 +68,7 @@ def crosswalks() -> dict[str, pd.DataFrame]:
     tags = []
     for e in [*names.UNITS, *names.ROOMS]:
         kind = names.class_of_unit(e)
-        for s in MACHINES[kind].signals if kind < len(MACHINES) else ROOM_SIGNALS:
+        for s in names.signals_of(kind):
             tags.append((tag(e, s.name), e, s.name, s.unit, UNITS.get(s.unit, s.unit)))
     problems = crosswalk(PROBLEMS, "problem_code", "failure_mode")
     return {

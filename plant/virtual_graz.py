@@ -12,41 +12,29 @@ import numpy as np
 import pandas as pd
 
 from plant import virtual_names as names
-from plant.virtual_batches import STEP_VALUES
-from plant.virtual_export import converted, digits, local, number, text, with_broken, words, write_csv
+from plant.virtual_export import converted, digits, local, text, with_broken, words
+from plant.virtual_graz_records import decimal, write_file, write_lims, write_mes, write_quality
 from plant.virtual_graz_words import (
     ANLAGEN,
     AREAS,
-    CATEGORIES,
     CAUSES,
     CHANNELS,
     CLASSES,
     CODES,
     CRITICALITY,
-    DECISIONS,
     EQUNR,
     EVENT_KINDS,
     EVENTS,
     FILES,
     KINDS,
     LINES,
-    MATERIALS,
     MINUTE,
     PARTS,
-    PLANNED,
-    PRODUCTS,
     QUALITY,
-    REASONS,
     SAP_CLOCK,
     SECOND,
-    SEVERITY,
-    STATUS,
-    STEP_COLUMNS,
-    STEPS,
-    TESTS,
     ZONE,
     crosswalks,
-    signals_of,
     unit_of,
 )
 
@@ -57,21 +45,9 @@ def write(tables: dict[str, pd.DataFrame], out: Path) -> None:
     """All exports of one history below `out`."""
     _sap(tables, out / "sap")
     _historian(tables, out / "prozessdaten")
-    _mes(tables, out / "mes")
-    _lims(tables["lab_results"], out / "labor" / "ergebnisse.csv")
-    _quality(tables, out / "qs")
-
-
-def _csv(path: Path, frame: pd.DataFrame) -> None:
-    write_csv(path, frame, sep=";", encoding="cp1252", line_end="\r\n")
-
-
-def _number(values: pd.Series | np.ndarray, decimals: int, thousands: str = "") -> np.ndarray:
-    return number(values, decimals, ",", thousands)
-
-
-def _minute(stamps: pd.Series) -> np.ndarray:
-    return local(stamps, ZONE, MINUTE)
+    write_mes(tables, out / "mes")
+    write_lims(tables["lab_results"], out / "labor" / "ergebnisse.csv")
+    write_quality(tables, out / "qs")
 
 
 def _sap_time(stamps: pd.Series) -> np.ndarray:
@@ -84,7 +60,7 @@ def _part(cells: np.ndarray, n: int) -> list[str]:
 
 def _sap(tables: dict[str, pd.DataFrame], out: Path) -> None:
     t = tables["equipment"]
-    _csv(
+    write_file(
         out / "equipment.csv",
         with_broken(
             pd.DataFrame(
@@ -105,7 +81,7 @@ def _sap(tables: dict[str, pd.DataFrame], out: Path) -> None:
     damage, cause = words(t["failure_mode"], CODES), words(t["cause"], CAUSES)
     corrective = (t["kind"] == "corrective").to_numpy()
     hours = ((t["closed_at"] - t["opened_at"]) / pd.Timedelta(hours=1)).where(corrective)
-    _csv(
+    write_file(
         out / "meldungen.csv",
         with_broken(
             pd.DataFrame(
@@ -119,14 +95,14 @@ def _sap(tables: dict[str, pd.DataFrame], out: Path) -> None:
                     "QMDAB": _sap_time(t["closed_at"]),
                     "AUSVN": np.where(corrective, _sap_time(t["opened_at"]), ""),
                     "AUSBS": np.where(corrective, _sap_time(t["closed_at"]), ""),
-                    "AUZTV": _number(hours, 2),
+                    "AUZTV": decimal(hours, 2),
                     "FEGRP": _part(damage, 0),
                     "FECOD": _part(damage, 1),
                     "URGRP": _part(cause, 0),
                     "URCOD": _part(cause, 1),
                     "MATNR": words(t["parts"], PARTS),
-                    "ISTSTD": _number(t["labour_hours"], 1),
-                    "ISTKOSTEN": _number(t["cost"], 2, "."),
+                    "ISTSTD": decimal(t["labour_hours"], 1),
+                    "ISTKOSTEN": decimal(t["cost"], 2, "."),
                     "AEDAT": _sap_time(t["recorded_at"]),
                 }
             ),
@@ -144,7 +120,7 @@ def _sap(tables: dict[str, pd.DataFrame], out: Path) -> None:
     )
     t = tables["spare_parts"]
     damage = words(t["failure_mode"], CODES)
-    _csv(
+    write_file(
         out / "ersatzteile.csv",
         pd.DataFrame(
             {
@@ -152,8 +128,8 @@ def _sap(tables: dict[str, pd.DataFrame], out: Path) -> None:
                 "EQART": words(t["equipment_class"], CLASSES),
                 "FEGRP": _part(damage, 0),
                 "FECOD": _part(damage, 1),
-                "LABST": _number(t["on_hand"], 0),
-                "PLIFZ": _number(t["lead_time_days"], 0),
+                "LABST": decimal(t["on_hand"], 0),
+                "PLIFZ": decimal(t["lead_time_days"], 0),
             }
         ),
     )
@@ -163,12 +139,12 @@ def _historian(tables: dict[str, pd.DataFrame], out: Path) -> None:
     t = tables["signals"]
     limits = {
         side: [
-            _number(converted(np.array([v]), *unit_of(s), 3), digits(*unit_of(s), 3))[0]
+            decimal(converted(np.array([v]), *unit_of(s), 3), digits(*unit_of(s), 3))[0]
             for v, s in zip(t[side], t["signal"], strict=True)
         ]
         for side in ("low", "high")
     }
-    _csv(
+    write_file(
         out / "messstellen.csv",
         pd.DataFrame(
             {
@@ -181,12 +157,12 @@ def _historian(tables: dict[str, pd.DataFrame], out: Path) -> None:
         ),
     )
     for name, frame in wide(tables["readings"]).items():
-        _csv(
+        write_file(
             out / f"verlauf_{FILES[name]}.csv",
             with_broken(frame, [{"Anlage": "PRUEFSTAND"}] * 2 if name == "tablet_press" else []),
         )
     t = tables["events"]
-    _csv(
+    write_file(
         out / "meldearchiv.csv",
         with_broken(
             pd.DataFrame(
@@ -196,7 +172,7 @@ def _historian(tables: dict[str, pd.DataFrame], out: Path) -> None:
                     "ZEIT": local(t["ts"], ZONE, SECOND),
                     "ART": words(t["kind"], EVENT_KINDS),
                     "MELDUNG": words(t["code"], EVENTS),
-                    "WERT": _number(t["value"], 1),
+                    "WERT": decimal(t["value"], 1),
                 }
             ),
             [{"NR": "E9000001", "ZEIT": "00.00.0000 00:00:00"}, {"NR": "E9000002", "MELDUNG": "TEST"}],
@@ -226,171 +202,12 @@ def wide(readings: pd.DataFrame) -> dict[str, pd.DataFrame]:
                 ],
             }
         )
-        for s in signals_of(k):
+        for s in names.signals_of(k):
             values = np.full(len(keys), np.nan)
             cells = signal.codes.to_numpy()[mine] == list(signal.categories).index(s.name)
             values[row[cells]] = value[mine[cells]]
-            frame[CHANNELS[s.name]] = _number(
+            frame[CHANNELS[s.name]] = decimal(
                 converted(values, *unit_of(s.name), s.decimals), digits(*unit_of(s.name), s.decimals)
             )
         out[name] = frame
     return out
-
-
-def _mes(tables: dict[str, pd.DataFrame], out: Path) -> None:
-    t = tables["downtime"]
-    planned = ["" if pd.isna(p) else PLANNED[bool(p)] for p in t["planned"]]
-    _csv(
-        out / "stillstaende.csv",
-        with_broken(
-            pd.DataFrame(
-                {
-                    "STILLSTAND": t["downtime_id"],
-                    "ANLAGE": words(t["equipment_id"], ANLAGEN),
-                    "VON": _minute(t["started_at"]),
-                    "BIS": _minute(t["ended_at"]),
-                    "GRUND": words(t["reason"], REASONS),
-                    "GEPLANT": planned,
-                }
-            ),
-            [
-                {"STILLSTAND": "590001", "BIS": "03.02.2015 07:00"},
-                {"STILLSTAND": "590002", "GRUND": "???"},
-                {"STILLSTAND": "590003", "ANLAGE": ""},
-            ],
-        ),
-    )
-    t = tables["batches"]
-    _csv(
-        out / "chargen.csv",
-        with_broken(
-            pd.DataFrame(
-                {
-                    "CHARGE": t["batch_id"],
-                    "ARTIKEL": words(t["product"], PRODUCTS),
-                    "REZEPT": t["recipe"],
-                    "MENGE": _number(t["size"], 0),
-                    "LINIE": words(t["line"], LINES),
-                    "BEGINN": _minute(t["started_at"]),
-                    "ENDE": _minute(t["ended_at"]),
-                    "AUSBEUTE": _number(t["yield_pct"], 1),
-                }
-            ),
-            [{"CHARGE": "TEST-1", "ARTIKEL": "VERSUCH"}],
-        ),
-    )
-    t = tables["batch_steps"]
-    columns = {
-        "CHARGE": t["batch_id"],
-        "VORGANG": words(t["step"], STEPS),
-        "ANLAGE": words(t["equipment_id"], ANLAGEN),
-        "BEGINN": _minute(t["started_at"]),
-        "ENDE": _minute(t["ended_at"]),
-    }
-    for v in STEP_VALUES:
-        columns[STEP_COLUMNS[v.name]] = _number(t[v.name], v.decimals)
-    _csv(
-        out / "vorgaenge.csv",
-        with_broken(
-            pd.DataFrame(columns),
-            [
-                {"CHARGE": "TEST-1", "HAUPTKRAFT_MITTEL": "s. Anhang"},
-                {"CHARGE": "TEST-1", "BEGINN": ""},
-            ],
-        ),
-    )
-    t = tables["genealogy"]
-    _csv(
-        out / "einsatzmaterial.csv",
-        with_broken(
-            pd.DataFrame(
-                {
-                    "CHARGE": t["batch_id"],
-                    "LOS": t["material_lot"],
-                    "BEZEICHNUNG": words(t["material"], MATERIALS),
-                    "LIEFERANT": t["supplier"],
-                    "MENGE_KG": _number(t["quantity"], 2),
-                    "AUSGABE": _minute(t["used_at"]),
-                }
-            ),
-            [{"LOS": ""}],
-        ),
-    )
-
-
-def _lims(t: pd.DataFrame, path: Path) -> None:
-    cells = {
-        name: np.array(
-            [
-                _number(np.array([v]), d)[0]
-                for v, d in zip(
-                    t[name].to_numpy(dtype=np.float64), t["attribute"].map(names.TEST_DECIMALS), strict=True
-                )
-            ],
-            dtype=object,
-        )
-        for name in ("value", "lower_spec", "upper_spec")
-    }
-    _csv(
-        path,
-        with_broken(
-            pd.DataFrame(
-                {
-                    "PROBE": t["result_id"],
-                    "CHARGE": text(t["batch_id"]),
-                    "LOS": text(t["material_lot"]),
-                    "PRUEFUNG": words(t["attribute"], TESTS),
-                    "ERGEBNIS": cells["value"],
-                    "EINHEIT": t["unit"],
-                    "UG": cells["lower_spec"],
-                    "OG": cells["upper_spec"],
-                    "GEZOGEN": _minute(t["sampled_at"]),
-                    "FREIGABE": _minute(t["approved_at"]),
-                    "BEFUND": words(t["status"], STATUS),
-                }
-            ),
-            [
-                {"PROBE": "R990001", "ERGEBNIS": "< BG"},
-                {"PROBE": "R990002", "BEFUND": "offen?"},
-                {"PROBE": "R990003", "CHARGE": "", "LOS": ""},
-            ],
-        ),
-    )
-
-
-def _quality(tables: dict[str, pd.DataFrame], out: Path) -> None:
-    t = tables["deviations"]
-    _csv(
-        out / "abweichungen.csv",
-        with_broken(
-            pd.DataFrame(
-                {
-                    "ABW": t["deviation_id"],
-                    "CHARGE": t["batch_id"],
-                    "ANLAGE": words(t["equipment_id"], ANLAGEN),
-                    "VORGANG": words(t["step"], STEPS),
-                    "SCHWERE": words(t["severity"], SEVERITY),
-                    "ART": words(t["category"], CATEGORIES),
-                    "EROEFFNET": _minute(t["opened_at"]),
-                    "ABGESCHLOSSEN": _minute(t["closed_at"]),
-                }
-            ),
-            [{"ABW": "D90001", "SCHWERE": "mittel"}],
-        ),
-    )
-    t = tables["dispositions"]
-    _csv(
-        out / "freigaben.csv",
-        with_broken(
-            pd.DataFrame(
-                {
-                    "CHARGE": t["batch_id"],
-                    "AKTE_VOLLSTAENDIG": _minute(t["record_complete_at"]),
-                    "GEPRUEFT": _minute(t["reviewed_at"]),
-                    "ENTSCHIEDEN": _minute(t["disposed_at"]),
-                    "ENTSCHEID": words(t["decision"], DECISIONS),
-                }
-            ),
-            [{"CHARGE": "TEST-1", "ENTSCHEID": "?"}],
-        ),
-    )

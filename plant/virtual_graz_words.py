@@ -7,7 +7,7 @@ import pandas as pd
 from plant import virtual_names as names
 from plant.virtual_batches import STEP_VALUES
 from plant.virtual_export import crosswalk
-from plant.virtual_machines import MACHINES, ROOM_SIGNALS, SIGNALS, Signal
+from plant.virtual_utilities import SIGNALS
 
 ZONE = "Europe/Vienna"
 MINUTE, SECOND = "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S"
@@ -18,14 +18,51 @@ SIGNAL_UNITS = {"ejection_force": "kN"}
 CLASSES = dict(
     zip(
         names.CLASSES,
-        ("Granulierer", "WS-Trockner", "Mischer", "Tablettenpresse", "Coater", "Blisterlinie", "Raum"),
+        (
+            "Granulierer",
+            "WS-Trockner",
+            "Mischer",
+            "Tablettenpresse",
+            "Coater",
+            "Blisterlinie",
+            "Lüftungsanlage",
+            "Reinstwasseranlage",
+            "Druckluftanlage",
+            "Raum",
+        ),
         strict=True,
     )
 )
 FILES = dict(
-    zip(names.CLASSES, ("granulierer", "trockner", "mischer", "pressen", "coater", "blister", "raeume"), strict=True)
+    zip(
+        names.CLASSES,
+        (
+            "granulierer",
+            "trockner",
+            "mischer",
+            "pressen",
+            "coater",
+            "blister",
+            "lueftung",
+            "reinstwasser",
+            "druckluft",
+            "raeume",
+        ),
+        strict=True,
+    )
 )
-_MES = ("GRANULIERER", "TROCKNER", "MISCHER", "PRESSE", "COATER", "BLISTER", "RAUM")
+_MES = (
+    "GRANULIERER",
+    "TROCKNER",
+    "MISCHER",
+    "PRESSE",
+    "COATER",
+    "BLISTER",
+    "RLT",
+    "PW",
+    "DRUCKLUFT",
+    "RAUM",
+)
 
 
 def _nth(equipment: str) -> int:
@@ -42,6 +79,7 @@ AREAS = {
     "coating": "Filmüberzug",
     "packaging": "Verpackung",
     "air_handling": "Lüftung",
+    "utilities": "Medien",
 }
 LINES = {line: line.replace("line-", "Linie ") for line in names.LINES}
 CODES = {
@@ -60,13 +98,25 @@ KINDS = {"corrective": "M2", "preventive": "W1", "inspection": "I1", "calibratio
 EVENT_KINDS = {"alarm": "Alarm", "error": "Störung", "state": "Zustand"}
 QUALITY = {"good": "192", "uncertain": "64", "bad": "0"}
 STEPS = dict(
-    zip(names.STEP_NAMES, ("Granulieren", "Trocknen", "Mischen", "Tablettieren", "Coaten", "Verpacken"), strict=True)
+    zip(
+        names.STEP_NAMES,
+        ("Granulieren", "Trocknen", "Mischen", "Tablettieren", "Coaten", "Verpacken", "Ansetzen"),
+        strict=True,
+    )
 )
 PRODUCTS = {p: f"4711-{50 + 10 * n:03d}" for n, p in enumerate(names.PRODUCT_NAMES)}
 MATERIALS = dict(
     zip(
         names.MATERIAL_NAMES,
-        ("Wirkstoff", "Laktose", "Mikrokrist. Zellulose", "Stärke", "Magnesiumstearat", "Filmüberzug"),
+        (
+            "Wirkstoff",
+            "Laktose",
+            "Mikrokrist. Zellulose",
+            "Stärke",
+            "Magnesiumstearat",
+            "Filmüberzug",
+            "Coatingsuspension",
+        ),
         strict=True,
     )
 )
@@ -88,6 +138,7 @@ TESTS = dict(
             "Feuchte Stärke",
             "Oberfläche Mg-Stearat",
             "Viskosität Film",
+            "Viskosität Suspension",
         ),
         strict=True,
     )
@@ -95,7 +146,12 @@ TESTS = dict(
 STATUS = {"in_spec": "i.O.", "out_of_spec": "n.i.O.", "out_of_trend": "auffällig", "invalidated": "ungültig"}
 CRITICALITY = {"high": "A", "medium": "B", "low": "C"}
 SEVERITY = {"critical": "kritisch", "major": "schwer", "minor": "leicht"}
-CATEGORIES = {"laboratory_result": "Laborergebnis", "equipment": "Anlage", "documentation": "Dokumentation"}
+CATEGORIES = {
+    "laboratory_result": "Laborergebnis",
+    "equipment": "Anlage",
+    "documentation": "Dokumentation",
+    "environment": "Umgebung",
+}
 DECISIONS = {"released": "frei", "rejected": "gesperrt", "reworked": "Nacharbeit"}
 PLANNED = {True: "ja", False: "nein"}
 CHANNELS = {
@@ -125,6 +181,21 @@ CHANNELS = {
     "forming_temperature": "TEMP_FORM",
     "heater_current": "STROM_HEIZ",
     "feed_torque": "MOMENT_VORZUG",
+    "supply_filter_pressure_drop": "DP_ZULUFTFILTER",
+    "supply_air_flow": "VOLUMENSTROM",
+    "supply_fan_vibration": "SCHWINGUNG_ZULUFT",
+    "coil_valve_position": "STELLUNG_REGISTER",
+    "conductivity": "LEITFAEHIGKEIT",
+    "feed_pressure": "DRUCK_ZULAUF",
+    "loop_flow": "DURCHFLUSS_LOOP",
+    "loop_pump_vibration": "SCHWINGUNG_LOOPPUMPE",
+    "uv_intensity": "UV_INTENSITAET",
+    "toc": "TOC",
+    "air_pressure": "NETZDRUCK",
+    "discharge_temperature": "TEMP_VERDICHTER",
+    "dew_point": "TAUPUNKT",
+    "separator_pressure_drop": "DP_ABSCHEIDER",
+    "motor_current": "STROM_VERDICHTER",
     "room_temperature": "TEMP_RAUM",
     "relative_humidity": "FEUCHTE",
     "differential_pressure": "DP_RAUM",
@@ -155,11 +226,6 @@ def unit_of(signal: str) -> tuple[str, str]:
     """Unit of a signal in the plant language and in these exports."""
     unit = SIGNALS[signal].unit
     return unit, SIGNAL_UNITS.get(signal, UNITS.get(unit, unit))
-
-
-def signals_of(kind: int) -> tuple[Signal, ...]:
-    """Signals of a class, by its index; the index after the last machine is the rooms."""
-    return MACHINES[kind].signals if kind < len(MACHINES) else ROOM_SIGNALS
 
 
 def crosswalks() -> dict[str, pd.DataFrame]:

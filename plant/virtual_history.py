@@ -6,7 +6,8 @@ seconds, values to what the instrument resolves. So two exports of one history c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -15,11 +16,17 @@ from plant.errors import UnknownId, listing, nearest
 from plant.tables import TABLES, TIME_DTYPE, Table
 from plant.virtual_batches import batch_table, make_batches, step_table
 from plant.virtual_catalogue import SITES, START, SiteFacts, Size
-from plant.virtual_machines import MACHINES, ROOM_SIGNALS, STEPS
-from plant.virtual_orders import downtime, spare_parts, work_orders
-from plant.virtual_plant import Unit, run_plant
+from plant.virtual_entries import with_gaps
+from plant.virtual_exceptions import exceptions_truth, excursions, room_deviations
+from plant.virtual_gates import gates_truth
+from plant.virtual_lives import lives_truth, remaining_truth
+from plant.virtual_machines import ROOM_SIGNALS
+from plant.virtual_orders import downtime, orders_of, spare_parts, work_orders
+from plant.virtual_plant import Run, Unit, run_plant
 from plant.virtual_quality import make_quality
 from plant.virtual_signals import (
+    MACHINE_STOPS,
+    UTILITY_STOPS,
     events,
     join_readings,
     machine_readings,
@@ -28,8 +35,11 @@ from plant.virtual_signals import (
     room_readings,
     times,
 )
-from plant.virtual_truth import failures_truth, states_truth
+from plant.virtual_supply import Supply, make_supply, room_of, run_utilities
+from plant.virtual_truth import curves, failures_truth, states_truth
+from plant.virtual_utilities import KINDS
 
+# One stream of random numbers a part; new ones are put at the end, so that the others stay as they were.
 _STREAMS = (
     "plant",
     "humidity",
@@ -43,7 +53,20 @@ _STREAMS = (
     "orders",
     "parts",
     "outages",
+    "utilities",
+    "utility_readings",
+    "utility_events",
+    "utility_stops",
+    "utility_orders",
+    "making",
+    "habits",
+    "late",
+    "environment",
+    "entries",
 )
+_ONLY_SEEDS = ("plant", "utilities")
+_UTILITY_EVERY_MIN = 60
+_UTILITY_STOPS = 0.2  # minor stops of a utility, as a share of those of a machine in the same condition
 _COMMISSIONED = pd.Timestamp("2019-03-01", tz="UTC")
 
 
@@ -73,20 +96,35 @@ def facts_of(site: str, size: str) -> tuple[SiteFacts, Size]:
     return SITES[site], sizes[size]
 
 
-def make_history(site: str, size: str, seed: int) -> History:
-    """Simulates `site`. The same arguments give the same history, value by value."""
+def make_history(site: str, size: str, seed: int, preventive_every_h: int | None = None) -> History:
+    """Simulates `site`. The same arguments give the same history, value by value.
+
+    preventive_every_h: hours between preventive orders instead of the size's own; 480 renews most parts before they
+    fail. Raises ValueError below 48.
+    """
     facts, facts_size = facts_of(site, size)
+    if preventive_every_h is not None:
+        if preventive_every_h < 48:
+            raise ValueError(f"preventive_every_h is {preventive_every_h}; 48 hours is the shortest interval")
+        facts_size = replace(facts_size, preventive_every_h=preventive_every_h)
     seeds = dict(zip(_STREAMS, np.random.SeedSequence([seed, facts.number]).spawn(len(_STREAMS)), strict=True))
-    rng = {name: np.random.Generator(np.random.PCG64(s)) for name, s in seeds.items() if name != "plant"}
-    run = run_plant(facts_size, seeds["plant"])
-    humidity = room_humidity(run.hours, facts_size.rooms, facts.humidity, rng["humidity"])
-    made = make_batches(run, facts_size, facts, humidity, rng["batches"])
-    quality = make_quality(made, run, rng["quality"])
-    frames = machine_readings(run, facts_size, made.product, _outages(run.hours, rng["outages"]), rng["readings"])
-    raised = events(run, rng["events"])
-    minutes = {
-        "downtime": downtime(run, minor_stops(run, rng["stops"])),
-        "work_orders": work_orders(run, facts, rng["orders"]),
+    rng = {name: np.random.Generator(np.random.PCG64(s)) for name, s in seeds.items() if name not in _ONLY_SEEDS}
+    run, utilities = run_plant(facts_size, seeds["plant"]), run_utilities(facts_size, seeds["utilities"])
+    rooms = facts_size.rooms
+    supply = make_supply(utilities, room_humidity(run.hours, rooms, facts.humidity, rng["humidity"]))
+    made = make_batches(run, facts, supply, rng["batches"], rng["making"])
+    outside = excursions(supply)
+    of_rooms = room_deviations(outside, run, made.ids, rooms, rng["environment"])
+    quality = make_quality(made, run, of_rooms, rng["quality"])
+    orders = orders_of(run, facts, rng["orders"], rng["habits"], rng["late"])
+    orders += orders_of(utilities, facts, rng["utility_orders"], rng["habits"], rng["late"])
+    short = minor_stops(run, rng["stops"], MACHINE_STOPS)
+    complete = {
+        "downtime": downtime(
+            (run, utilities),
+            (short, minor_stops(utilities, rng["utility_stops"], UTILITY_STOPS, _UTILITY_STOPS)),
+        ),
+        "work_orders": work_orders(orders, facts),
         "batches": batch_table(made, rng["table"]),
         "batch_steps": step_table(made, run),
         "genealogy": made.genealogy,
@@ -94,22 +132,57 @@ def make_history(site: str, size: str, seed: int) -> History:
         "deviations": quality.deviations,
         "dispositions": quality.dispositions,
     }
+    kept, planted = with_gaps(complete, rng["entries"])
+    due = kept["work_orders"]
+    kept["work_orders"] = due.drop(columns="due_at")
     end = START + pd.Timedelta(days=facts_size.days)
+    raised = pd.concat([events(run, rng["events"]), events(utilities, rng["utility_events"])], ignore_index=True)
     tables = {
-        "equipment": _equipment(site, run.units, facts_size.rooms),
-        "signals": _signals(run.units, facts_size.rooms),
-        "readings": join_readings([*frames, *room_readings(humidity, rng["rooms"])]),
+        "equipment": _equipment(site, run.units, utilities.units, supply),
+        "signals": _signals((run, utilities), rooms),
+        "readings": _readings(run, utilities, facts_size, made.product, supply, rng),
         "events": _events(raised, end),
         "spare_parts": spare_parts(rng["parts"]),
     }
-    for name, table in minutes.items():
+    for name, table in kept.items():
         tables[name] = known_at(TABLES[name], _stamped(TABLES[name], table), end)
+    runs, risks = (run, utilities), (curves(run), curves(utilities))
+    begun = set(tables["batches"]["batch_id"])
     truth = {
-        "states": states_truth(run, facts_size.truth_h),
-        "failures": failures_truth(run),
-        "quality": quality.truth[quality.truth["batch_id"].isin(tables["batches"]["batch_id"])].reset_index(drop=True),
+        "states": states_truth(runs, facts_size.truth_h, risks),
+        "failures": failures_truth(runs),
+        "lives": lives_truth(runs, risks),
+        "remaining": remaining_truth(runs, risks),
+        "quality": _of_batches(quality.truth, begun),
+        "quality_gates": _of_batches(gates_truth(made), begun),
+        "lots": made.lots,
+        "exceptions": exceptions_truth(
+            outside, due, quality.lab_results, quality.deviations, run, made.ids, rooms, planted
+        ),
     }
     return History(site, size, seed, START, end, {name: tables[name] for name in TABLES}, truth)
+
+
+def _of_batches(table: pd.DataFrame, ids: set[str]) -> pd.DataFrame:
+    return table[table["batch_id"].isin(ids)].reset_index(drop=True)
+
+
+def _readings(
+    run: Run,
+    utilities: Run,
+    size: Size,
+    product: np.ndarray,
+    supply: Supply,
+    rng: dict[str, np.random.Generator],
+) -> pd.DataFrame:
+    """Readings of machines (while they run), rooms and utilities (every hour)."""
+    outages = _outages(run.hours, rng["outages"])
+    no_product = np.zeros(1, dtype=np.int64)
+    by_name = supply.by_name
+    frames = machine_readings(run, size.every_min, product, by_name, outages, rng["readings"])
+    frames += room_readings(supply.rooms, rng["rooms"])
+    frames += machine_readings(utilities, _UTILITY_EVERY_MIN, no_product, by_name, outages, rng["utility_readings"])
+    return join_readings(frames)
 
 
 def _outages(hours: int, rng: np.random.Generator) -> list[tuple[int, int]]:
@@ -168,6 +241,7 @@ def known_at(contract: Table, table: pd.DataFrame, end: pd.Timestamp) -> pd.Data
 
 
 def _events(raised: pd.DataFrame, end: pd.Timestamp) -> pd.DataFrame:
+    raised = raised.sort_values(["seconds", "equipment_id", "kind", "code"], kind="stable", ignore_index=True)
     seconds = clear_of_clock_changes(raised["seconds"].to_numpy() / 60.0) * 60.0
     out = raised.assign(ts=times(np.round(seconds).astype(np.int64))).drop(columns="seconds")
     out = out[out["ts"] < end].reset_index(drop=True)
@@ -175,34 +249,38 @@ def _events(raised: pd.DataFrame, end: pd.Timestamp) -> pd.DataFrame:
     return out[["event_id", "equipment_id", "ts", "kind", "code", "value"]]
 
 
-def _equipment(site: str, units: list[Unit], rooms: int) -> pd.DataFrame:
-    critical = {"tablet_press": "high", "coater": "high", "fluid_bed_dryer": "medium", "granulator": "high"}
-    rows = [
-        (
-            u.equipment_id,
-            site,
-            MACHINES[u.kind].area,
-            u.line,
-            MACHINES[u.kind].name,
-            critical.get(MACHINES[u.kind].name, "medium"),
-            _COMMISSIONED + pd.Timedelta(days=37 * (i % 40)),
-            _room(u, rooms),
-        )
-        for i, u in enumerate(units)
-    ]
-    rows += [(f"room-{r + 1}", site, "air_handling", "", "room", "low", _COMMISSIONED, "") for r in range(rooms)]
+def _equipment(site: str, machines: list[Unit], utilities: list[Unit], supply: Supply) -> pd.DataFrame:
+    """Machines stand in rooms, rooms are served by air handling units."""
+    rooms = len(supply.unit_of_room)
+    critical = {
+        "tablet_press": "high",
+        "coater": "high",
+        "granulator": "high",
+        "purified_water_system": "high",
+        "compressed_air_system": "high",
+    }
+    rows: list[tuple[object, ...]] = []
+    for i, u in enumerate([*machines, *utilities]):
+        kind = KINDS[u.kind]
+        room = f"room-{room_of(kind.step, rooms) + 1}" if kind.step else ""
+        since = _COMMISSIONED + pd.Timedelta(days=37 * (i % 40))
+        importance = critical.get(kind.name, "medium")
+        rows.append((u.equipment_id, site, kind.area, u.line, kind.name, importance, since, room))
+    for r, unit in enumerate(supply.unit_of_room):
+        served = utilities[unit].equipment_id
+        rows.append((f"room-{r + 1}", site, "air_handling", "", "room", "low", _COMMISSIONED, served))
     columns = ["equipment_id", "site", "area", "line", "equipment_class", "criticality", "commissioned_at", "parent_id"]
     out = pd.DataFrame(rows, columns=columns)
     out.insert(7, "retired_at", pd.Series(pd.NaT, index=out.index, dtype=TIME_DTYPE))
     return out
 
 
-def _room(unit: Unit, rooms: int) -> str:
-    """The room in which a machine stands (its part in the equipment tree)."""
-    return f"room-{STEPS.index(MACHINES[unit.kind].step) % rooms + 1}"
-
-
-def _signals(units: list[Unit], rooms: int) -> pd.DataFrame:
-    rows = [(u.equipment_id, s.name, s.unit, s.low, s.high) for u in units for s in MACHINES[u.kind].signals]
+def _signals(runs: Sequence[Run], rooms: int) -> pd.DataFrame:
+    rows = [
+        (u.equipment_id, s.name, s.unit, s.low, s.high)
+        for run in runs
+        for i, u in enumerate(run.units)
+        for s in run.kind(i).signals
+    ]
     rows += [(f"room-{r + 1}", s.name, s.unit, s.low, s.high) for r in range(rooms) for s in ROOM_SIGNALS]
     return pd.DataFrame(rows, columns=["equipment_id", "signal", "unit", "low", "high"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 STEPS = ("granulation", "drying", "blending", "compression", "coating", "packaging")
+MAKING = "suspension"  # the one step of an in-house intermediate
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,12 @@ class MachineClass:
     signals: tuple[Signal, ...]
 
 
-def _words(en: tuple[str, ...], de: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+def words_of(en: tuple[str, ...], de: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """What people type, in both languages of the plants."""
     return {"en": en, "de": de}
+
+
+_words = words_of
 
 
 # fmt: off
@@ -231,12 +236,3 @@ ROOM_SIGNALS: tuple[Signal, ...] = (
     Signal("relative_humidity", "%", 1, 42.0, 1.2, 0.0, 25.0, 60.0),
     Signal("differential_pressure", "Pa", 1, 15.0, 1.0, 0.0, 8.0, 25.0),
 )
-
-STATES: tuple[tuple[str, Mechanism], ...] = tuple((c.name, m) for c in MACHINES for m in c.mechanisms)
-SIGNALS: dict[str, Signal] = {s.name: s for c in MACHINES for s in c.signals} | {s.name: s for s in ROOM_SIGNALS}
-"""By name. A name means the same quantity, unit and resolution on every class that has it."""
-
-
-def machine(name: str) -> MachineClass:
-    """The declared class `name`."""
-    return next(c for c in MACHINES if c.name == name)

@@ -6,17 +6,20 @@ blanks what was not known when the history ends.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from plant.virtual_catalogue import SiteFacts
-from plant.virtual_machines import MACHINES, STATES
 from plant.virtual_plant import Failure, Run, Unit
+from plant.virtual_texts import FOREIGN, OTHER, as_typed, mistyped, spoken
+from plant.virtual_utilities import STATES
 
 HOUR, DAY = 60, 1440
 CAUSES = sorted({m.cause for _, m in STATES})
 PARTS = {(c, m.failure_mode): f"SP-{c[:2].upper()}{i:03d}" for i, (c, m) in enumerate(STATES, start=101)}
-MISCODED, UNCODED, CORRECTED, ENTERED_LATE = 0.05, 0.02, 0.6, 0.03
+MISCODED, UNCODED, CORRECTED, ENTERED_LATE, OVERDUE = 0.05, 0.02, 0.6, 0.03, 0.12
 
 _CORRECTIVE = {
     "en": (
@@ -58,47 +61,34 @@ _PLANNED = {
 }
 
 
-_SPOKEN = {
-    "en": ("granulator", "dryer", "blender", "press", "coater", "blister line"),
-    "de": ("Granulierer", "Trockner", "Mischer", "Presse", "Coater", "Blisterlinie"),
-}
-
-
-def _spoken(unit: Unit, language: str) -> str:
-    """What people call a machine: press 2, Presse 2."""
-    return f"{_SPOKEN[language][unit.kind]} {unit.equipment_id.rsplit('-', 1)[1]}"
-
-
-def mistyped(text: str, rng: np.random.Generator) -> str:
-    """`text` as it is typed at three in the morning: swapped, lost and doubled letters, lower case."""
-    if rng.random() < 0.25:
-        text = text.lower()
-    for _ in range(int(rng.choice(4, p=[0.55, 0.27, 0.12, 0.06]))):
-        if len(text) < 6:
-            break
-        i, kind = int(rng.integers(1, len(text) - 2)), rng.random()
-        if not (text[i].isalpha() and text[i + 1].isalpha()):
-            continue
-        if kind < 0.4:
-            text = text[:i] + text[i + 1] + text[i] + text[i + 2 :]
-        elif kind < 0.75:
-            text = text[:i] + text[i + 1 :]
-        else:
-            text = text[:i] + text[i] + text[i:]
-    return text
-
-
-def _typed(unit: Unit, m: int, language: str, rng: np.random.Generator) -> str:
+def _said(unit: Unit, symptoms: dict[str, tuple[str, ...]], language: str, rng: np.random.Generator) -> str:
     if rng.random() < 0.08:
         return mistyped(str(rng.choice(_VAGUE[language])), rng)
-    symptom = str(rng.choice(MACHINES[unit.kind].mechanisms[m].symptoms[language]))
-    return mistyped(str(rng.choice(_CORRECTIVE[language])).format(s=symptom, u=_spoken(unit, language)), rng)
+    symptom = str(rng.choice(symptoms[language]))
+    return mistyped(str(rng.choice(_CORRECTIVE[language])).format(s=symptom, u=spoken(unit, language)), rng)
 
 
-def _corrective(f: Failure, run: Run, language: str, rng: np.random.Generator) -> list[dict[str, object]]:
+def _typed(
+    unit: Unit,
+    symptoms: dict[str, tuple[str, ...]],
+    language: str,
+    rng: np.random.Generator,
+    habits: np.random.Generator,
+) -> str:
+    """The text of a breakdown, in the language of the site; now and then a contractor types the other one."""
+    text = _said(unit, symptoms, language, rng)
+    if habits.random() < FOREIGN:
+        language = OTHER[language]
+        text = _said(unit, symptoms, language, habits)
+    return as_typed(text, language, habits)
+
+
+def _corrective(
+    f: Failure, run: Run, language: str, rng: np.random.Generator, habits: np.random.Generator
+) -> list[dict[str, object]]:
     """The order of one breakdown; a second version where its code was corrected later."""
-    unit = run.units[f.unit]
-    kind, mech = MACHINES[unit.kind], MACHINES[unit.kind].mechanisms[f.mechanism]
+    unit, kind = run.units[f.unit], run.kind(f.unit)
+    mech = kind.mechanisms[f.mechanism]
     opened = f.minute + int(rng.integers(1, 40))
     ready = f.minute + f.repair_minutes
     started = min(opened + int(rng.exponential(50.0)) + 2, ready - 1)
@@ -115,7 +105,7 @@ def _corrective(f: Failure, run: Run, language: str, rng: np.random.Generator) -
         "failure_mode": mech.failure_mode,
         "mechanism": mech.mechanism,
         "cause": mech.cause if rng.random() < 0.8 else str(rng.choice(CAUSES)),
-        "text": _typed(unit, f.mechanism, language, rng),
+        "text": _typed(unit, mech.symptoms, language, rng, habits),
         "parts": part,
         "labour_hours": labour,
         "cost": round(labour * 85.0 + (mech.part_price * float(rng.uniform(0.9, 1.3)) if part else 0.0), 2),
@@ -148,7 +138,7 @@ def _planned(
         "failure_mode": "",
         "mechanism": "",
         "cause": "",
-        "text": _PLANNED[language][kind].format(u=_spoken(unit, language)),
+        "text": _PLANNED[language][kind].format(u=spoken(unit, language)),
         "parts": "",
         "labour_hours": labour,
         "cost": round(labour * 85.0 + float(rng.uniform(0, 60)), 2),
@@ -156,17 +146,27 @@ def _planned(
     }
 
 
-def work_orders(run: Run, facts: SiteFacts, rng: np.random.Generator) -> pd.DataFrame:
-    """All versions of all orders; columns of the contract, times in minutes since START."""
-    rows: list[list[dict[str, object]]] = [_corrective(f, run, facts.language, rng) for f in run.failures]
+Versions = list[dict[str, object]]
+
+
+def orders_of(
+    run: Run, facts: SiteFacts, rng: np.random.Generator, habits: np.random.Generator, late: np.random.Generator
+) -> list[Versions]:
+    """All orders of the units of `run`, each with its versions; columns of the contract, minutes since START.
+
+    habits: of those who type; late: calibrations that are forgotten for weeks. `due_at`: when planned work was due,
+    known to the truth only.
+    """
+    language = facts.language
+    rows = [_corrective(f, run, language, rng, habits) for f in run.failures]
     for s in run.services:
-        unit = run.units[s.unit]
-        order = _planned(
-            unit, "preventive", max(0, s.due_hour * HOUR - 7 * DAY), s.minute, s.minute + s.minutes, facts.language, rng
-        )
+        unit, mechs = run.units[s.unit], run.kind(s.unit).mechanisms
+        opened = max(0, s.due_hour * HOUR - 7 * DAY)
+        order = _planned(unit, "preventive", opened, s.minute, s.minute + s.minutes, language, rng)
+        order["due_at"] = s.due_hour * HOUR
         if s.renewed:
-            mech = MACHINES[unit.kind].mechanisms[s.renewed[0]]
-            order["parts"] = PARTS[MACHINES[unit.kind].name, mech.failure_mode]
+            mech = mechs[s.renewed[0]]
+            order["parts"] = PARTS[run.kind(s.unit).name, mech.failure_mode]
             order["cost"] = round(float(order["cost"]) + mech.part_price * len(s.renewed), 2)  # type: ignore[arg-type]
         rows.append([order])
     for unit in run.units:
@@ -174,24 +174,33 @@ def work_orders(run: Run, facts: SiteFacts, rng: np.random.Generator) -> pd.Data
             opened = int(rng.integers(0, every))
             while opened < run.hours * HOUR:
                 started = opened + int(rng.integers(4 * HOUR, 3 * DAY))
-                rows.append(
-                    [_planned(unit, kind, opened, started, started + int(rng.integers(20, 90)), facts.language, rng)]
-                )
+                forgotten, days = late.random() < OVERDUE, int(late.integers(12, 45))
+                if forgotten and kind == "calibration":
+                    started += days * DAY
+                order = _planned(unit, kind, opened, started, started + int(rng.integers(20, 90)), language, rng)
+                rows.append([{**order, "due_at": opened + 3 * DAY}])
                 opened += every
-    rows.sort(key=lambda versions: (versions[0]["opened_at"], versions[0]["equipment_id"], versions[0]["kind"]))
+    return rows
+
+
+def work_orders(rows: list[Versions], facts: SiteFacts) -> pd.DataFrame:
+    """All versions of all orders, numbered as they were opened; columns of the contract and `due_at`."""
+    rows = sorted(rows, key=lambda v: (v[0]["opened_at"], v[0]["equipment_id"], v[0]["kind"]))
     flat = [{"work_order_id": str(facts.first_order + n), **row} for n, versions in enumerate(rows) for row in versions]
     return pd.DataFrame(flat)
 
 
-def downtime(run: Run, stops: pd.DataFrame) -> pd.DataFrame:
+def downtime(runs: Sequence[Run], stops: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Breakdowns, preventive work and minor stops; times in minutes since START."""
-    names = [u.equipment_id for u in run.units]
-    rows = [(names[f.unit], f.minute, f.minute + f.repair_minutes, "breakdown", False) for f in run.failures]
-    rows += [(names[s.unit], s.minute, s.minute + s.minutes, "preventive_maintenance", True) for s in run.services]
-    rows += [
-        (e, int(a), int(b), r, False)
-        for e, a, b, r in stops[["equipment_id", "start", "end", "reason"]].itertuples(index=False)
-    ]
+    rows: list[tuple[str, int, int, str, bool]] = []
+    for run, short in zip(runs, stops, strict=True):
+        names = [u.equipment_id for u in run.units]
+        rows += [(names[f.unit], f.minute, f.minute + f.repair_minutes, "breakdown", False) for f in run.failures]
+        rows += [(names[s.unit], s.minute, s.minute + s.minutes, "preventive_maintenance", True) for s in run.services]
+        rows += [
+            (e, int(a), int(b), r, False)
+            for e, a, b, r in short[["equipment_id", "start", "end", "reason"]].itertuples(index=False)
+        ]
     table = pd.DataFrame(rows, columns=["equipment_id", "started_at", "ended_at", "reason", "planned"])
     table = table.sort_values(["started_at", "equipment_id"], kind="stable", ignore_index=True)
     table.insert(0, "downtime_id", [str(500001 + n) for n in range(len(table))])

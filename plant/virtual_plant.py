@@ -12,17 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from plant.virtual_catalogue import Size
-from plant.virtual_machines import MACHINES, STEPS, Mechanism
+from plant.virtual_machines import MACHINES, STEPS, MachineClass, Mechanism
 
 BASE_HAZARD = 2.0e-5  # per running hour and mechanism: failures that no wear announces
 WORST = 1.35  # a state is capped here: a machine in such a condition is stopped by its interlocks
-PREVENTIVE_EVERY_H = 84 * 24
 MINUTES_IN_STEP = 26  # steps begin within the first and end within the last this many minutes of an hour
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A machine: id, index of its class in MACHINES, production line."""
+    """A machine or utility: id, index of its class in KINDS (machines first), production line."""
 
     equipment_id: str
     kind: int
@@ -69,7 +68,7 @@ class Service:
 @dataclass
 class Run:
     """What happened. state[h, i, m] at the start of hour h; batch[h, i] or -1; run_from/run_to: minutes
-    of the hour between which machine i ran (equal: it stood)."""
+    of the hour between which machine i ran (equal: it stood). kinds: the classes of the units, by `Unit.kind`."""
 
     units: list[Unit]
     hours: int
@@ -82,10 +81,15 @@ class Run:
     services: list[Service]
     rate: np.ndarray
     wear: float
+    kinds: tuple[MachineClass, ...] = MACHINES
 
     @property
     def running(self) -> np.ndarray:
         return np.asarray(self.run_to > self.run_from)
+
+    def kind(self, i: int) -> MachineClass:
+        """The class of unit i."""
+        return self.kinds[self.units[i].kind]
 
 
 def hazard(mechanism: Mechanism, state: np.ndarray) -> np.ndarray:
@@ -150,7 +154,8 @@ class _Shop:
         gaps = arrivals.gamma(8.0, size.batch_every_h / 8.0, int(self.hours / size.batch_every_h * 1.5) + 8)
         self.arrivals = np.cumsum(gaps)
         self.next_batch = 0
-        self.service_due = self.dispatch.integers(10 * 24, PREVENTIVE_EVERY_H, n)
+        every_h = size.preventive_every_h
+        self.service_due = self.dispatch.integers(min(240, every_h // 2), every_h, n)
         self.of_step = [[i for i, u in enumerate(self.units) if MACHINES[u.kind].step == s] for s in STEPS]
 
     def hour(self, h: int) -> None:
@@ -208,7 +213,7 @@ class _Shop:
             start = h * 60 + int(self.repair.integers(0, 30))
             self.run.services.append(Service(int(i), start, minutes, int(self.service_due[i]), renewed))
             self.down[i] = -(-(start + minutes) // 60)
-            self.service_due[i] = h + int(PREVENTIVE_EVERY_H * self.repair.uniform(0.9, 1.15))
+            self.service_due[i] = h + int(self.size.preventive_every_h * self.repair.uniform(0.9, 1.15))
 
     def hand_out(self, h: int) -> None:
         """Give waiting batches to idle machines, first come first served, machines by lot."""

@@ -52,7 +52,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         18.0,
         91.0,
         133.0,
-        {"main_force_mean": 5.0, "mcc_bulk_density": 2.5, "end_moisture": -1.6, "tablet_press.punch_wear": -13.0},
+        {"main_force_mean": 5.0, "mcc_bulk_density": 2.2, "end_moisture": -1.6, "tablet_press.punch_wear": -13.0},
     ),
     Attribute(
         "assay",
@@ -87,7 +87,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
             "api_particle_size": -1.7,
             "main_force_mean": -1.1,
             "stearate_surface_area": -1.1,
-            "film_viscosity": -0.8,
+            "suspension_viscosity": -0.9,
             "granulator.nozzle_clogging": -5.0,
             "coater.nozzle_clogging": -5.0,
         },
@@ -104,7 +104,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         None,
         15.0,
         {
-            "api_particle_size": 0.9,
+            "api_particle_size": 0.8,
             "blend_time": -0.8,
             "mcc_bulk_density": 0.4,
             "blender.gearbox_wear": 2.0,
@@ -122,7 +122,13 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         0.145,
         None,
         0.400,
-        {"api_impurity": 0.042, "end_moisture": 0.022, "product_temperature_mean": 0.016, "starch_moisture": 0.008},
+        {
+            "api_impurity": 0.040,
+            "end_moisture": 0.022,
+            "product_temperature_mean": 0.016,
+            "starch_moisture": 0.008,
+            "water": 0.006,
+        },
     ),
 )
 
@@ -159,20 +165,26 @@ def _status(a: Attribute, value: float) -> str:
     return "out_of_trend" if abs(value - a.base) > a.trend else "in_spec"
 
 
-def make_quality(made: Made, run: Run, rng: np.random.Generator) -> Quality:
-    """Everything the laboratory and the quality unit record, in order of sampling."""
+def attribute_mean(a: Attribute, made: Made) -> np.ndarray:
+    """True mean of an attribute in each batch."""
+    shift = np.array([PRODUCTS[name].shift for name in made.names])[made.product]
+    effects = sum((c * made.drivers[d] for d, c in a.effects.items()), np.zeros(len(made.ids)))
+    return np.asarray(np.maximum(a.base + shift * a.noise + effects, 0.0))
+
+
+def make_quality(made: Made, run: Run, environment: pd.DataFrame, rng: np.random.Generator) -> Quality:
+    """Everything the laboratory and the quality unit record, in order of sampling.
+
+    environment: deviations that rooms have caused, columns as in the contract, without `deviation_id`.
+    """
     rows: list[dict[str, object]] = []
     truth: list[pd.DataFrame] = []
-    shift = np.array([PRODUCTS[name].shift for name in made.names])[made.product]
     last_approved = np.full(len(made.ids), np.nan)
     out_of_spec: list[tuple[int, float, str]] = []
     for a in ATTRIBUTES:
         step = STEPS.index(a.sampled)
         done = np.flatnonzero(~np.isnan(made.end[:, step]))
-        mean = (
-            a.base + shift * a.noise + sum((c * made.drivers[d] for d, c in a.effects.items()), np.zeros(len(made.ids)))
-        )
-        mean = np.maximum(mean, 0.0)
+        mean = attribute_mean(a, made)
         truth.append(
             pd.DataFrame(
                 {
@@ -214,7 +226,7 @@ def make_quality(made: Made, run: Run, rng: np.random.Generator) -> Quality:
         ["sampled_at", "attribute"], kind="stable", ignore_index=True
     )
     results.insert(0, "result_id", [f"R{700001 + i}" for i in range(len(results))])
-    deviations = _deviations(made, run, out_of_spec, rng)
+    deviations = _deviations(made, run, out_of_spec, environment, rng)
     rejected = {b for b, _, _ in out_of_spec}
     return Quality(
         results,
@@ -225,7 +237,11 @@ def make_quality(made: Made, run: Run, rng: np.random.Generator) -> Quality:
 
 
 def _deviations(
-    made: Made, run: Run, out_of_spec: list[tuple[int, float, str]], rng: np.random.Generator
+    made: Made,
+    run: Run,
+    out_of_spec: list[tuple[int, float, str]],
+    environment: pd.DataFrame,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
     rows: list[tuple[object, ...]] = []
     for b, at, step in out_of_spec:
@@ -265,7 +281,8 @@ def _deviations(
                 )
             )
     columns = ["batch_id", "equipment_id", "step", "severity", "category", "opened_at", "closed_at"]
-    table = pd.DataFrame(rows, columns=columns).sort_values(["opened_at", "batch_id"], kind="stable", ignore_index=True)
+    table = pd.concat([pd.DataFrame(rows, columns=columns), environment[columns]], ignore_index=True)
+    table = table.sort_values(["opened_at", "batch_id"], kind="stable", ignore_index=True)
     table.insert(0, "deviation_id", [f"D{30001 + i}" for i in range(len(table))])
     return table
 

@@ -1,19 +1,26 @@
 """What the machines' own systems record: historian readings, alarms and states, minor stops.
 
 A machine that stands sends no readings (the historian stores by exception). While it runs, signal s shows
-level + unit + set-up(batch) + product + Σ drift × g(x) + noise × (1 + Σ spread × g(x)), with g of `trace`.
+level + unit + set-up(batch) + product + Σ drift × g(x) + disturbance + noise × (1 + Σ spread × g(x)), with g of
+`trace` and the disturbance that of a utility.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
-from plant.virtual_catalogue import START, Size
-from plant.virtual_machines import MACHINES, ROOM_SIGNALS, Signal
+from plant.virtual_catalogue import START
+from plant.virtual_machines import ROOM_SIGNALS, MachineClass, Signal
 from plant.virtual_plant import Run
+from plant.virtual_utilities import DISTURBED
 
 ALARM_BASE, ALARM_WORN = 0.004, 0.10  # alarms per running hour of a mechanism, new and at state 1
+MACHINE_STOPS = ("material_shortage", "operator_intervention", "sensor_fault", "jam", "limit_stop")
+UTILITY_STOPS = ("operator_intervention", "sensor_fault", "limit_stop", "limit_stop")
+"""Reasons of minor stops: those without a fault, then a fault, then a fault of a machine that is well worn."""
 STOP_BASE, STOP_WORN = 0.010, 0.12  # minor stops per running hour of a machine, and per worn mechanism
 
 
@@ -42,10 +49,16 @@ def _grid(run: Run, i: int, every_min: int, jitter: np.random.Generator) -> tupl
 
 
 def _values(
-    signal: Signal, state: np.ndarray, names: list[str], batch: np.ndarray, shift: np.ndarray, rng: np.random.Generator
+    signal: Signal,
+    state: np.ndarray,
+    names: list[str],
+    batch: np.ndarray,
+    shift: np.ndarray,
+    disturbance: np.ndarray | float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Values of one signal of one machine, (n,); state (n, 3), batch (n,), shift per batch (from 0)."""
-    drift, spread = np.zeros(len(batch)), np.ones(len(batch))
+    drift, spread = np.zeros(len(batch)) + disturbance, np.ones(len(batch))
     for m, name in enumerate(names):
         if name in signal.traces:
             d, s = signal.traces[name]
@@ -56,21 +69,27 @@ def _values(
     setup = rng.normal(0.0, signal.setup, len(shift))
     noise = rng.normal(0.0, signal.noise, len(batch)) * spread
     value = signal.level + unit + setup[batch] + shift[batch] + drift + noise
-    return np.round(np.maximum(value, 0.0), signal.decimals)
+    return np.round(np.maximum(value, 0.0) if signal.low >= 0.0 else value, signal.decimals)
 
 
 def machine_readings(
-    run: Run, size: Size, product: np.ndarray, outages: list[tuple[int, int]], rng: np.random.Generator
+    run: Run,
+    every_min: int,
+    product: np.ndarray,
+    supply: Mapping[str, np.ndarray],
+    outages: list[tuple[int, int]],
+    rng: np.random.Generator,
 ) -> list[pd.DataFrame]:
     """One frame per machine and signal: equipment_id, signal, ts (UTC, without saying so), value, quality.
 
     product: index of the product of each batch, shape (batches,); loads differ a little between products.
+    supply: what utilities disturb signals by, at each hour, by the names of `DISTURBED`.
     outages: seconds [from, to) in which the historian stored nothing.
     """
     out: list[pd.DataFrame] = []
     for i, unit in enumerate(run.units):
-        kind = MACHINES[unit.kind]
-        seconds, hour = _grid(run, i, size.every_min, rng)
+        kind = run.kind(i)
+        seconds, hour = _grid(run, i, every_min, rng)
         keep = np.ones(len(seconds), dtype=bool)
         for begin, end in outages:
             keep &= (seconds < begin) | (seconds >= end)
@@ -80,7 +99,9 @@ def machine_readings(
         names = [m.state for m in kind.mechanisms]
         for j, signal in enumerate(kind.signals):
             shift = (product % 3 - 1) * (0.5 + 0.2 * j) * signal.setup
-            value = _values(signal, state, names, batch, shift, rng)
+            source, change = DISTURBED.get((kind.name, signal.name), ("", 0.0))
+            disturbance = change * supply[source][hour] if source else 0.0
+            value = _values(signal, state, names, batch, shift, disturbance, rng)
             value = _stuck(value, rng)
             there = rng.random(len(value)) >= 0.002  # single readings get lost
             out.append(_frame(unit.equipment_id, signal.name, stamps[there], value[there], quality[there]))
@@ -126,31 +147,18 @@ def room_humidity(hours: int, rooms: int, mean: float, rng: np.random.Generator)
     return np.asarray(mean + (season + weather)[:, None] + rng.normal(0.0, 0.6, rooms))
 
 
-def room_readings(humidity: np.ndarray, rng: np.random.Generator) -> list[pd.DataFrame]:
-    """Hourly readings of every room, as `machine_readings` gives them."""
-    hours, rooms = humidity.shape
+def room_readings(rooms: Mapping[str, np.ndarray], rng: np.random.Generator) -> list[pd.DataFrame]:
+    """Hourly readings of every room, as `machine_readings` gives them. rooms: signal -> true values (hours, rooms)."""
+    hours, count = next(iter(rooms.values())).shape
     out = []
-    for r in range(rooms):
+    for r in range(count):
         seconds = np.arange(hours) * 3600 + int(rng.integers(5, 55))
-        day = np.sin(2 * np.pi * np.arange(hours) / 24.0)
-        levels = {
-            "room_temperature": 21.0 + 0.4 * day,
-            "relative_humidity": humidity[:, r],
-            "differential_pressure": 15.0 + 0 * day,
-        }
         for signal in ROOM_SIGNALS:
             noise = signal.noise * rng.normal(0.0, 1.0 if signal.name != "relative_humidity" else 0.4, hours)
-            value = np.round(np.maximum(levels[signal.name] + noise, 0.0), signal.decimals)
+            value = np.round(np.maximum(rooms[signal.name][:, r] + noise, 0.0), signal.decimals)
             there = np.flatnonzero(rng.random(hours) >= 0.002)
-            out.append(
-                _frame(
-                    f"room-{r + 1}",
-                    signal.name,
-                    _plain_times(seconds[there]),
-                    value[there],
-                    np.zeros(len(there), np.int8),
-                )
-            )
+            good = np.zeros(len(there), np.int8)
+            out.append(_frame(f"room-{r + 1}", signal.name, _plain_times(seconds[there]), value[there], good))
     return out
 
 
@@ -175,10 +183,10 @@ def join_readings(frames: list[pd.DataFrame]) -> pd.DataFrame:
     )
 
 
-def alarm_code(kind: int, m: int) -> str:
-    """Alarm that mechanism m of class `kind` raises: the limit of the signal that shows it best."""
-    state = MACHINES[kind].mechanisms[m].state
-    signals = [s for s in MACHINES[kind].signals if state in s.traces]
+def alarm_code(kind: MachineClass, m: int) -> str:
+    """Alarm that mechanism m of a class raises: the limit of the signal that shows it best."""
+    state = kind.mechanisms[m].state
+    signals = [s for s in kind.signals if state in s.traces]
     return max(signals, key=lambda s: abs(s.traces[state][0]) / s.noise).name + "_limit"
 
 
@@ -196,17 +204,8 @@ def events(run: Run, rng: np.random.Generator) -> pd.DataFrame:
             hour = np.repeat(np.arange(run.hours), count)
             minute = run.run_from[hour, i] + rng.random(len(hour)) * (run.run_to[hour, i] - run.run_from[hour, i])
             value = np.round(1.0 + 4.0 * trace(run.state[hour, i, m]) + rng.exponential(0.6, len(hour)), 1)
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "seconds": (hour * 3600 + minute * 60).astype(np.int64),
-                        "equipment_id": unit.equipment_id,
-                        "kind": "alarm",
-                        "code": alarm_code(unit.kind, m),
-                        "value": value,
-                    }
-                )
-            )
+            alarms = {"seconds": (hour * 3600 + minute * 60).astype(np.int64), "equipment_id": unit.equipment_id}
+            parts.append(pd.DataFrame(alarms | {"kind": "alarm", "code": alarm_code(run.kind(i), m), "value": value}))
     records: list[tuple[int, str, str, str]] = []
     for f in run.failures:
         unit = run.units[f.unit]
@@ -225,20 +224,22 @@ def events(run: Run, rng: np.random.Generator) -> pd.DataFrame:
     return table.sort_values(["seconds", "equipment_id", "kind", "code"], kind="stable", ignore_index=True)
 
 
-def minor_stops(run: Run, rng: np.random.Generator) -> pd.DataFrame:
+def minor_stops(run: Run, rng: np.random.Generator, reasons: tuple[str, ...], share: float = 1.0) -> pd.DataFrame:
     """Short stops of running machines: equipment_id, start and end (minutes since START), reason.
 
-    At most one an hour, inside whole running hours, so that stops never overlap each other or a breakdown.
+    reasons: as in MACHINE_STOPS; share: of the usual rate. At most one an hour, inside whole running hours, so that
+    stops never overlap each other or a breakdown.
     """
     whole = (run.run_from == 0) & (run.run_to == 60)
     wear = trace(run.state).astype(np.float64)
-    rate = STOP_BASE + STOP_WORN * wear.sum(axis=2)
+    rate = share * (STOP_BASE + STOP_WORN * wear.sum(axis=2))
     hour, i = np.nonzero(whole & (rng.random(whole.shape) < 1.0 - np.exp(-rate)))
     start = hour * 60 + rng.integers(0, 40, len(hour))
     minutes = np.minimum(2 + rng.exponential(4.0, len(hour)).astype(np.int64), 18)
-    worn = rng.random(len(hour)) < STOP_WORN * wear.sum(axis=2)[hour, i] / rate[hour, i]
-    other = np.array(["material_shortage", "operator_intervention", "sensor_fault"])[rng.integers(0, 3, len(hour))]
-    mine = np.where(wear[hour, i].max(axis=1) > 0.5, "limit_stop", "jam")
-    reason = np.where(worn, mine, other)
+    worn = rng.random(len(hour)) < share * STOP_WORN * wear.sum(axis=2)[hour, i] / rate[hour, i]
+    *usual, fault, worse = reasons
+    other = np.array(usual)[rng.integers(0, len(usual), len(hour))]
+    mine = np.where(wear[hour, i].max(axis=1) > 0.5, worse, fault)
     names = np.array([u.equipment_id for u in run.units])
-    return pd.DataFrame({"equipment_id": names[i], "start": start, "end": start + minutes, "reason": reason})
+    frame = {"equipment_id": names[i], "start": start, "end": start + minutes, "reason": np.where(worn, mine, other)}
+    return pd.DataFrame(frame)

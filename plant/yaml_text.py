@@ -14,6 +14,8 @@ import yaml
 
 from plant.errors import SiteError
 
+_MOST_VALUES = 200_000
+
 
 class _Loader(yaml.SafeLoader):
     pass
@@ -52,6 +54,19 @@ def _mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dic
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
+def _size(value: Any, sizes: dict[int, int]) -> int:
+    """Values below `value` with every alias written out. (That none holds itself, the loader has seen to.)
+
+    sizes: what was counted, by id, so that a bomb of aliases is counted without being written out.
+    """
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in sizes:
+        inner = [*value.values()] if isinstance(value, dict) else value
+        sizes[id(value)] = 1 + sum(_size(v, sizes) for v in inner)
+    return sizes[id(value)]
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in `path`. Raises SiteError when the file is missing, no YAML, or no mapping."""
     if not path.is_file():
@@ -60,11 +75,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
         )
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        if _size(content, {}) > _MOST_VALUES:
+            raise ValueError(f"holds more than {_MOST_VALUES:,} values once its aliases are written out")
     except UnicodeDecodeError as e:
         raise SiteError(
             "bad_yaml", f"{path} is not UTF-8 text: {e.reason} at byte {e.start}", hint="save it as UTF-8"
         ) from e
-    except (yaml.YAMLError, ValueError) as e:  # ValueError: `!!int x`
+    except RecursionError as e:
+        raise SiteError("bad_yaml", f"{path} is nested too deeply", hint="write it flatter") from e
+    except (yaml.YAMLError, ValueError) as e:  # ValueError: `!!int x`, and our own
         mark = getattr(e, "problem_mark", None)
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(e, "problem", None) or str(e)

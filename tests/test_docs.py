@@ -27,7 +27,7 @@ def build() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["tables.md", "cli.md"])
+@pytest.mark.parametrize("name", ["tables.md", "cli.md", "site.schema.json"])
 def test_reference_page_is_what_the_code_says(build: ModuleType, name: str) -> None:
     page = ROOT / "docs" / "reference" / name
     assert page.exists(), f"docs/reference/{name} is missing: run `make docs` and commit it"

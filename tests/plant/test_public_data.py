@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -14,8 +18,19 @@ from tests.plant.workshop import adds_up
 ROOT = Path(__file__).parents[2]
 SITES = ROOT / "sites"
 
-# Words of the two data sets that mean nothing else. (azure_pdm: machineID to PdM_; zagar_tablets: the others)
+# Words of the data sets that mean nothing else. (azure_pdm: machineID to PdM_; excavators: BscStartDate to SuspSugg;
+# cmapss: htBleed to FD00; zagar_tablets: the others)
 COLUMNS = (
+    "BscStartDate",
+    "OriginalShorttext",
+    "PMType",
+    "MajorSystem",
+    "FuncLocation",
+    "SuspSugg",
+    "htBleed",
+    "Nf_dmd",
+    "NRf",
+    "FD00",
     "machineID",
     "errorID",
     "PdM_",
@@ -48,6 +63,14 @@ COLUMNS = (
     "cyl_main",
 )
 
+# Engines of the two parts, and rows, as the data card counts them in the files.
+SETS = {
+    "FD001": (100, 100, 20_631, 13_096),
+    "FD002": (260, 259, 53_759, 33_991),
+    "FD003": (100, 100, 24_720, 16_596),
+    "FD004": (249, 248, 61_249, 41_214),
+}
+
 
 def test_no_python_file_names_a_column_of_the_public_data() -> None:
     files = [
@@ -73,6 +96,27 @@ def zagar(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Connec
     assert text.count("timeseries/*.csv") == 1
     (folder / "site.yaml").write_text(text.replace("timeseries/*.csv", "no-series/*.csv"), encoding="utf-8")
     return connect(load_site(folder), shared_data / "zagar_tablets", folder / "store")
+
+
+@pytest.fixture(scope="module")
+def excavators(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Connected:
+    return connect(load_site(SITES / "excavators"), shared_data / "excavators", tmp_path_factory.mktemp("excavators"))
+
+
+@pytest.fixture(scope="module")
+def engines(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Connected:
+    """cmapss with few of its 6.4 million readings, in a site that extends it: of FD001 all signals of the test engines,
+    two of the training engines."""
+    folder = tmp_path_factory.mktemp("cmapss")
+    shutil.copytree(SITES / "cmapss", folder / "cmapss")
+    some = ", ".join(f"{part}_{name}: null" for part in ("train", "test") for name in list(SETS)[1:])
+    some += ", train_FD001: {each: [{signal: setting_1, unit: '-'}, {signal: W32, unit: lbm/s}]}"
+    (folder / "one_set").mkdir()
+    (folder / "one_set" / "site.yaml").write_text(
+        f"extends: ../cmapss\nsite: one_set\ntables: {{signals: {{{some}}}, readings: {{{some}}}}}\n",
+        encoding="utf-8",
+    )
+    return connect(load_site(folder / "one_set"), shared_data / "cmapss", folder / "store")
 
 
 class TestAzure:
@@ -141,6 +185,7 @@ class TestZagar:
         assert loaded == {
             "equipment": 25,
             "batches": 1_005,
+            "downtime": 0,  # stops are those of the series, which are left out here
             "genealogy": 4_020,
             "lab_results": 43 * 1_005,
             "batch_steps": 2 * 1_005,
@@ -210,3 +255,138 @@ class TestZagar:
         again = connect(zagar.site, shared_data / "zagar_tablets", zagar.snapshot.folder.parent)
         assert sum(c.loaded for c in again.tables.values()) == 0
         assert again.snapshot.data_version == zagar.snapshot.data_version
+
+
+class TestExcavators:
+    """Real: orders of five machines; no number, no end, one broken line."""
+
+    def test_counts(self, excavators: Connected) -> None:
+        assert adds_up(excavators)
+        assert excavators.tables["equipment"].as_dict() == {"read": 5, "loaded": 5, "known": 0, "quarantined": 0}
+        assert excavators.tables["work_orders"].as_dict() == {
+            "read": 5_485,
+            "loaded": 5_484,
+            "known": 0,
+            "quarantined": 1,
+        }
+        assert not excavators.site.simulated
+
+    def test_the_broken_line_is_put_aside(self, excavators: Connected) -> None:
+        (row,) = excavators.snapshot.quarantine().itertuples()
+        assert (row.file, row.line, row.table) == ("excavators-cleaned.csv", 3454, "work_orders")
+        assert "'t swing' is not in the crosswalk" in row.reason
+
+    def test_each_order_is_its_row(self, excavators: Connected, shared_data: Path) -> None:
+        with (shared_data / "excavators" / "excavators-cleaned.csv").open(encoding="ascii", newline="") as f:
+            rows = {n: row for n, row in enumerate(csv.DictReader(f), 2) if n != 3454}
+        orders = excavators.snapshot.table("work_orders").set_index("source_line")
+        assert sorted(orders.index) == sorted(rows), "no text spans lines, so a row's number is its line"
+        for line, row in rows.items():
+            order = orders.loc[line]
+            local = order["opened_at"].tz_convert("Australia/Perth")
+            assert f"{local:%Y-%m-%d %H:%M}" == row["BscStartDate"] + " 00:00"
+            assert order["equipment_id"] == "excavator-" + row["Asset"]
+            assert order["text"] == row["OriginalShorttext"].strip()
+            assert order["cost"] == float(row["Cost"])
+            assert pd.isna(order["failure_mode"]) == (row["FM"] == "NA")
+
+    def test_rows_that_repeat_are_orders_of_their_own(self, excavators: Connected) -> None:
+        orders = excavators.snapshot.table("work_orders")
+        assert orders["work_order_id"].nunique() == 5_484
+        assert orders.duplicated(["equipment_id", "opened_at", "text", "kind", "cost"]).sum() >= 358
+
+    def test_kinds_and_modes(self, excavators: Connected) -> None:
+        orders = excavators.snapshot.table("work_orders")
+        assert orders["kind"].value_counts().to_dict() == {"corrective": 5_216 + 98 + 6, "preventive": 153 + 7 + 4}
+        assert orders["failure_mode"].notna().sum() == 2_303
+        assert not orders["failure_mode"].dropna().astype(str).str.contains("[_ ]?unspecified_|[A-Z/]").any()
+
+    def test_no_end_so_what_an_end_makes_known_never_is(self, excavators: Connected) -> None:
+        orders = excavators.snapshot.table("work_orders")
+        assert orders["closed_at"].isna().all()
+        assert "no_closing_time" in {f.code for f in excavators.findings}
+
+    def test_service_ends_with_the_records(self, excavators: Connected) -> None:
+        machines = excavators.snapshot.table("equipment").set_index("equipment_id")
+        days = {
+            name: tuple(f"{at.tz_convert('Australia/Perth'):%Y-%m-%d}" for at in (row.commissioned_at, row.retired_at))
+            for name, row in machines.iterrows()
+        }
+        assert days == {
+            "excavator-A": ("2003-12-05", "2008-12-09"),
+            "excavator-B": ("2001-07-05", "2005-09-11"),
+            "excavator-C": ("2003-07-01", "2012-12-14"),
+            "excavator-D": ("2003-06-29", "2011-10-19"),
+            "excavator-E": ("2006-02-17", "2011-12-02"),
+        }
+
+    def test_a_second_connect_loads_nothing(self, excavators: Connected, shared_data: Path) -> None:
+        again = connect(excavators.site, shared_data / "excavators", excavators.snapshot.folder.parent)
+        assert sum(c.loaded for c in again.tables.values()) == 0
+        assert adds_up(again)
+        assert again.snapshot.data_version == excavators.snapshot.data_version
+
+
+def cycles(shared_data: Path, name: str) -> np.ndarray:
+    """The rows of a file of cmapss, read by numpy: an independent reading."""
+    with gzip.open(shared_data / "cmapss" / f"{name}.txt.gz", "rt", encoding="ascii") as f:
+        return np.loadtxt(f, ndmin=2)
+
+
+class TestEngines:
+    """Simulated: cycles on an invented clock, a day each; every engine fails once."""
+
+    def test_counts(self, engines: Connected) -> None:
+        assert adds_up(engines)
+        everything = sum(train + test for train, test, _, _ in SETS.values())
+        train, test = SETS["FD001"][2:]
+        assert {name: c.loaded for name, c in engines.tables.items()} == {
+            "equipment": everything,
+            "work_orders": everything,
+            "signals": 100 * 2 + 100 * 24,
+            "readings": train * 2 + test * 24,
+        }
+        assert everything == 1_416
+        assert sum(c.quarantined for c in engines.tables.values()) == 0
+        assert engines.site.simulated
+
+    def test_engines_of_each_part(self, engines: Connected) -> None:
+        counts = engines.snapshot.table("equipment").groupby(["line", "area"], observed=True).size().to_dict()
+        assert counts == {(n, part): SETS[n][i] for n in SETS for i, part in enumerate(("train", "test"))}
+
+    @pytest.mark.parametrize("name", list(SETS))
+    def test_an_engine_fails_after_its_last_cycle_and_what_remains(
+        self, engines: Connected, shared_data: Path, name: str
+    ) -> None:
+        orders = engines.snapshot.table("work_orders").set_index("equipment_id")
+        lives = (orders["opened_at"] - pd.Timestamp("2000-01-01", tz="UTC")) / pd.Timedelta("1d")
+        for part in ("train", "test"):
+            rows = cycles(shared_data, f"{part}_{name}")
+            last = {int(unit): rows[rows[:, 0] == unit, 1].max() for unit in np.unique(rows[:, 0])}
+            left = cycles(shared_data, f"RUL_{name}")[:, 0] if part == "test" else np.zeros(len(last))
+            expected = {f"{name}-{part}-{unit}": last[unit] + left[unit - 1] for unit in last}
+            assert {e: lives[e] for e in expected} == expected
+        mine = orders[orders.index.str.startswith(name)]
+        assert mine["kind"].eq("corrective").all()
+        modes = {None if pd.isna(m) else m for m in mine["failure_mode"].unique()}
+        assert modes == ({"hpc_degradation"} if name in ("FD001", "FD002") else {None})
+
+    def test_readings_are_the_cells_of_the_files(self, engines: Connected, shared_data: Path) -> None:
+        readings = engines.snapshot.table("readings")
+        every = ["setting_1", *engines.snapshot.table("signals")["signal"].unique()]
+        names = [*dict.fromkeys(n for n in every if n != "W32"), "W32"]  # in the order of the file
+        for part, columns, places in (("train", ["setting_1", "W32"], [2, 25]), ("test", names, list(range(2, 26)))):
+            rows = cycles(shared_data, f"{part}_FD001")
+            units = "FD001-" + part + "-" + pd.Series(rows[:, 0].astype(int)).astype(str)
+            there = readings[readings["equipment_id"].astype(str).str.contains(part)]
+            wide = there.pivot(index=["equipment_id", "ts"], columns="signal", values="value")
+            at = pd.Timestamp("2000-01-01", tz="UTC") + pd.to_timedelta(rows[:, 1], unit="D")
+            wide = wide.loc[list(zip(units, at, strict=True)), columns]
+            np.testing.assert_array_equal(wide.to_numpy(), rows[:, places])
+
+    def test_the_answer_is_not_known_before(self, engines: Connected) -> None:
+        orders = engines.snapshot.table("work_orders").set_index("equipment_id")["opened_at"]
+        readings = engines.snapshot.table("readings")
+        last = readings.groupby("equipment_id", observed=True)["ts"].max()
+        tested = [e for e in last.index if "-test-" in str(e)]
+        assert (orders[tested] - last[tested]).min() == pd.Timedelta("7d"), "the smallest remaining life of FD001"

@@ -64,7 +64,7 @@ def test_orphans(workshop: Workshop) -> None:
 def test_readings(workshop: Workshop) -> None:
     times = pd.date_range("2025-01-01", periods=500, freq="min").strftime("%Y-%m-%dT%H:%M")
     moving = [f"p,a,{t},{i},good" for i, t in enumerate(times)]
-    stuck = [f"p,b,{t},7,{'bad' if i < 3 else 'good'}" for i, t in enumerate(times[:250])]
+    stuck = [f"p,b,{t},{7 if i >= 150 else i % 9},{'bad' if i < 3 else 'good'}" for i, t in enumerate(times[:400])]
     zero = [f"p,c,{t},0,good" for t in times]
     late = ["p,a,2025-02-01T00:00,1,good"]
     workshop.export("log.csv", "machine,signal,t,v,q\n" + "\n".join([*stuck, *moving, *zero, *late]) + "\n")
@@ -73,7 +73,7 @@ def test_readings(workshop: Workshop) -> None:
     assert told["stuck_sensor readings"].count == 1, (
         "standing still at zero is a machine that stands, not a dead sensor"
     )
-    assert told["stuck_sensor readings"].examples[0].startswith("p b = 7.0 from 2025-01-01 00:00")
+    assert told["stuck_sensor readings"].examples[0].startswith("p b = 7 from 2025-01-01 02:30 UTC")
     assert told["bad_quality readings"].count == 3
     assert told["gaps readings"].count == 1
 
@@ -153,3 +153,51 @@ def test_what_a_person_sees(workshop: Workshop) -> None:
         "the clock is right",
     ):
         assert expected in text
+
+
+def test_exports_that_say_the_same_twice(workshop: Workshop) -> None:
+    rows = "id,k\n" + "\n".join(f"{i},x" for i in range(40))
+    workshop.export("log_1.csv", rows + "\n")
+    workshop.export("log_2.csv", rows + "\n")
+    workshop.export("log_3.csv", rows + "\n41,x\n")
+    workshop.one(EVENT, path="log_*.csv")
+    told = found(workshop)
+    assert told["duplicate_export"].examples == ["log:log_1.csv = log:log_2.csv"]
+    assert told["overlapping_exports events"].count == 80
+    assert "log_3.csv: 40 of 41 rows (97.6 %)" in told["overlapping_exports events"].examples
+    assert found(workshop)["overlapping_exports events"].count == 80, "a second connect tells the same"
+
+
+def test_numbers_that_a_spreadsheet_has_mangled(workshop: Workshop) -> None:
+    cells = ["1.926.183.442", "1.9E", "12. Jan", "Mar-24", "#REF!", "about 3", "7.5"]
+    workshop.export("log.csv", "id,v\n" + "\n".join(f"{i},{c}" for i, c in enumerate(cells)) + "\n")
+    workshop.one(EVENT | {"value": "v"})
+    told = found(workshop)
+    assert len(workshop.aside()) == 6
+    assert told["mangled_numbers events"].count == 4
+    assert told["mangled_numbers events"].examples[0] == "log.csv line 2: value reads '1.926.183.442'"
+
+
+def test_swapped_dates_among_what_was_put_aside(workshop: Workshop) -> None:
+    rows = "\n".join(f"{i},{1 + i % 28:02d}.03.2025,{2 + i % 28:02d}.03.2025" for i in range(20))
+    workshop.export("log.csv", f"id,s,e\n{rows}\n90,04.03.2025,03.05.2024\n91,04.06.2025,06.05.2025\n")
+    workshop.one(
+        {
+            "downtime_id": "id", "equipment_id": {"constant": "p"},
+            "started_at": {"column": "s", "format": "%d.%m.%Y"}, "ended_at": {"column": "e", "format": "%d.%m.%Y"},
+        },
+        "downtime",
+    )  # fmt: skip
+    told = found(workshop)
+    assert told["day_month_swapped downtime"].count == 1
+    assert "line 23" in told["day_month_swapped downtime"].examples[0]
+
+
+def test_codes_that_nobody_has_reviewed(workshop: Workshop) -> None:
+    workshop.beside("k.csv", "code,kind,review\nA,alarm,reviewed\nE,error,draft\nS,state,draft\n")
+    workshop.export("log.csv", "id,k\n1,A\n2,E\n")
+    workshop.one(
+        EVENT | {"kind": {"column": "k", "crosswalk": "k"}}, crosswalks={"k": {"file": "k.csv", "key": "code"}}
+    )
+    draft = found(workshop)["crosswalk_draft events"]
+    assert (draft.count, draft.examples) == (1, ["E"])

@@ -56,6 +56,9 @@ def problems(folder: Path) -> list[str]:
     return refused.value.details
 
 
+BOMB = "".join(f"a{n}: &a{n} {{p: *a{n - 1}, q: *a{n - 1}, r: *a{n - 1}}}\n" for n in range(1, 30))
+
+
 class TestMistakes:
     def test_all_at_once(self, workshop: Workshop) -> None:
         workshop.write(TEN_MISTAKES)
@@ -66,7 +69,7 @@ class TestMistakes:
             "titel: unknown key 'titel'; allowed: site, title, ",
             "time_zone: 'Europe/Dubln' is no time zone; allowed: IANA names such as Europe/Dublin or UTC "
             "did you mean 'Europe/Dublin'?",
-            "sources.orders.format: found 'cvs'; allowed: csv, parquet did you mean 'csv'?",
+            "sources.orders.format: found 'cvs'; allowed: csv, parquet, excel, jsonl, delta, sql did you mean 'csv'?",
             "sources.log.delimeter: unknown key 'delimeter'; allowed: system, path, ",
             "sources.lims.encoding: 'cp12521' is no encoding; allowed: utf-8, utf-16, cp1252",
             "sources.machines.clock_offset: 'seven' is no duration; allowed: -7min, 2h, 1d",
@@ -75,7 +78,7 @@ class TestMistakes:
             "tables.equipment[0].columns.line.colum: unknown key 'colum'; allowed: column, constant, ",
             "tables.equipment[1].columns.equipment_id: give exactly one of column, constant, template, lookup",
             "tables.events[0].columns.ts.format: '%d.%m.%Q' is no time format",
-            "tables.readings[0]: '${tags}' is not filled; allowed: tag did you mean 'tag'?",
+            "tables.readings[0].columns.signal: '${tags}' is not filled; allowed: tag did you mean 'tag'?",
             "tables.readings[0].columns.value.unit: 'blah' is no unit; allowed: units such as degC, bar, kN",
         ):
             assert any(expected in line for line in told), expected
@@ -161,7 +164,9 @@ class TestMistakes:
             ({"column": "t", "months": {"jan": 13}}, "months.jan: found 13"),
             ({"column": "t", "take": "x"}, "take and default belong to a crosswalk"),
             ({"column": "t", "offset": {"unit": "weeks"}}, "offset.unit: found 'weeks'; allowed: s, min, h, d"),
-            ({"column": "t", "offset": {"colum": "n", "unit": "d"}}, "unknown key 'colum'; allowed: column, factor, "),
+            ({"column": "t", "offset": {"colum": "n", "unit": "d"}}, "offset.colum: unknown key 'colum'; allowed: "),
+            ({"column": "t", "split": {"att": "-"}}, "split.att: unknown key 'att'; allowed: at, part did you mean"),
+            ({"column": "t", "months": 5}, "months: found 5"),
             ({"lookup": {"source": "log", "on": {"a": "b"}}}, "give one of take"),
             ({"lookup": {"source": "log", "on": {}, "take": "x"}}, "lookup.on: found {}"),
         ],
@@ -170,6 +175,18 @@ class TestMistakes:
         with pytest.raises(SiteError) as refused:
             workshop.one(EVENT | {"ts": form})
         assert any(expected in line for line in refused.value.details)
+
+    def test_a_wrong_mapping_is_told_once(self, workshop: Workshop) -> None:
+        """Not also that it is no text, the other thing that is allowed there."""
+        with pytest.raises(SiteError) as refused:
+            workshop.one(EVENT | {"value": {"column": "v", "unit": {"from": {"colum": "u"}, "to": "kPa"}}})
+        (told,) = refused.value.details
+        assert ".columns.value.unit.from.colum: unknown key 'colum'; allowed: column, constant" in told
+
+    def test_a_column_that_is_called_like_a_key(self, workshop: Workshop) -> None:
+        with pytest.raises(SiteError) as refused:
+            workshop.one({"equipment_id": "a", "signal": "s", "unit": {"colum": "u"}}, "signals")
+        assert "columns.unit.colum: unknown key 'colum'; allowed: column, constant" in refused.value.details[0]
 
     @pytest.mark.parametrize(
         ("text", "expected"),
@@ -267,6 +284,12 @@ class TestUnknownColumns:
 
 
 class TestFolder:
+    @pytest.mark.parametrize("name", ["x" * 300, "a\0b", "nowhere/at/all"])
+    def test_no_folder_at_all(self, tmp_path: Path, name: str) -> None:
+        with pytest.raises(SiteError) as refused:
+            load_site(tmp_path / name)
+        assert refused.value.code == "unknown_site"
+
     def test_unknown(self) -> None:
         with pytest.raises(SiteError) as refused:
             load_site(ROOT / "sites" / "virtual_dublim")
@@ -279,11 +302,11 @@ class TestFolder:
             load_site(tmp_path)
         assert refused.value.code == "missing_file"
 
-    @pytest.mark.parametrize("name", ["azure_pdm", "zagar_tablets", "virtual_dublin", "virtual_graz"])
+    @pytest.mark.parametrize("name", sorted(p.parent.name for p in (ROOT / "sites").glob("[!_]*/site.yaml")))
     def test_the_sites_of_the_project(self, name: str) -> None:
         site = load_site(ROOT / "sites" / name)
         assert site.name == name
-        assert site.simulated is (name != "zagar_tablets")
+        assert site.simulated is (name not in ("excavators", "zagar_tablets"))
         assert site.assumptions
 
     def test_the_digest_changes_with_every_file_of_the_mapping(self, workshop: Workshop) -> None:
@@ -350,6 +373,9 @@ class TestYaml:
             ("a: !!int x", "a.yaml"),
             ("{[1]: 2}", "a.yaml"),
             ("a: \x00", "a.yaml"),
+            ("a: &a [*a]", "recursive"),
+            ("a0: &a0 {x: 1}\n" + BOMB, "holds more than 200,000 values once its aliases are written out"),
+            ("a: " + "[" * 3000, "nested too deeply|in line"),
         ],
     )
     def test_what_is_no_mapping(self, tmp_path: Path, text: str, expected: str) -> None:

@@ -6,13 +6,16 @@ from datetime import datetime
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plant.cells import localised
-from plant.errors import SourceError
+from plant.errors import SiteError, SourceError
+from plant.months import LANGUAGES, month_names
 from plant.sources import Source
+from plant.time_cells import localised
 from tests.plant.workshop import EVENT, Workshop, adds_up
 
 SLOVENE = {
@@ -69,11 +72,18 @@ def test_mixed_offsets_in_one_column(workshop: Workshop) -> None:
 
 @pytest.mark.parametrize(
     "cell",
-    ["now", "today", "NaT", "2025", "202507", "1751371200", "45839.5", "01.07.2025", "2025-13-01", "2025-07-01 25:00"],
+    ["now", "today", "NaT", "2025", "202507", "1751371200", "01.07.2025", "2025-13-01", "2025-07-01 25:00"],
 )
 def test_what_is_no_iso_time(workshop: Workshop, cell: str) -> None:
     assert times(workshop, [cell, "2025-07-01"]) == ["2025-07-01T00:00:00+00:00"]
     assert workshop.reasons() == [(2, "ts", f"'{cell}' is no time of the form iso")]
+
+
+@pytest.mark.parametrize("cell", ["45839.5", "44927", "45839,25"])
+def test_a_day_number_of_a_spreadsheet_is_told_and_not_guessed(workshop: Workshop, cell: str) -> None:
+    assert times(workshop, [cell, "2025-07-01"]) == ["2025-07-01T00:00:00+00:00"]
+    [(_, _, reason)] = workshop.reasons()
+    assert reason == f"'{cell}' is no time of the form iso; it looks like the number of a day in a spreadsheet"
 
 
 @pytest.mark.parametrize(
@@ -102,6 +112,72 @@ def test_month_names_of_the_language(workshop: Workshop) -> None:
     assert [line for line, _, _ in workshop.reasons()] == [15, 16]
 
 
+class TestMonthsOfALanguage:
+    @pytest.mark.parametrize(
+        ("tag", "layout", "cell", "day"),
+        [
+            ("sl", "%b.%y", "maj.19", "2019-05-01"),
+            ("sl", "%d. %B %Y", "3. avgust 2020", "2020-08-03"),
+            ("sl", "%d. %B %Y", "3. avgusta 2020", "2020-08-03"),
+            ("de", "%d. %B %Y", "1. März 2025", "2025-03-01"),
+            ("de", "%d. %b %Y", "1. Mrz. 2025", "2025-03-01"),
+            ("de", "%d. %b %Y", "1. Dez 2024", "2024-12-01"),
+            ("de-AT", "%d. %B %Y", "6. JÄNNER 2025", "2025-01-06"),
+            ("fr", "%d %B %Y", "14 juillet 2025", "2025-07-14"),
+            ("fr", "%d %b %Y", "14 janv. 2025", "2025-01-14"),
+            ("fr", "%d %b %Y", "14 août 2025", "2025-08-14"),
+            ("it", "%d-%b-%y", "02-giu-25", "2025-06-02"),
+            ("es", "%d de %B de %Y", "1 de setiembre de 2024", "2024-09-01"),
+            ("es", "%d-%b-%Y", "1-ene.-2025", "2025-01-01"),
+            ("nl", "%d %b %Y", "3 mrt 2025", "2025-03-03"),
+            ("pt_BR", "%d/%b/%Y", "5/out/2024", "2024-10-05"),
+            ("hr", "%d. %B %Y.", "2. studenoga 2024.", "2024-11-02"),
+            ("hu", "%Y. %B %d.", "2024. február 3.", "2024-02-03"),
+            ("en", "%b %d, %Y", "Sept. 9, 2024", "2024-09-09"),
+        ],
+    )
+    def test_names(self, workshop: Workshop, tag: str, layout: str, cell: str, day: str) -> None:
+        form = {"column": "t", "format": layout, "months": tag}
+        assert times(workshop, [cell, "1 Smarch 2025"], form) == [f"{day}T00:00:00+00:00"]
+        assert len(workshop.reasons()) == 1
+
+    def test_every_language_has_twelve(self) -> None:
+        for tag in LANGUAGES:
+            assert set(month_names(tag).values()) == set(range(1, 13)), tag
+
+    def test_a_language_that_is_not_known(self, workshop: Workshop) -> None:
+        with pytest.raises(SiteError) as refused:
+            times(workshop, ["x"], {"column": "t", "format": "%b %Y", "months": "tlh"})
+        assert "'tlh' is no known language; allowed: cs, da, de" in refused.value.details[0]
+
+
+class TestSeveralLayouts:
+    FORM: ClassVar[dict[str, Any]] = {"column": "t", "format": ["%d.%m.%Y %H:%M", "%d/%m/%Y", "iso"]}
+
+    def test_are_tried_in_their_order(self, workshop: Workshop) -> None:
+        cells = ["01.02.2025 03:04", "01/02/2025", "2025-02-01T05:00Z", "02.01.2025"]
+        assert times(workshop, cells, self.FORM) == [
+            "2025-02-01T03:04:00+00:00",
+            "2025-02-01T00:00:00+00:00",
+            "2025-02-01T05:00:00+00:00",
+        ]
+        assert workshop.reasons() == [
+            (5, "ts", "'02.01.2025' is no time of the form %d.%m.%Y %H:%M or %d/%m/%Y or iso")
+        ]
+
+    def test_the_first_that_reads_a_cell_counts(self, workshop: Workshop) -> None:
+        form = {"column": "t", "format": ["%d/%m/%Y", "%m/%d/%Y"]}
+        assert times(workshop, ["02/01/2025", "02/13/2025"], form) == [
+            "2025-01-02T00:00:00+00:00",
+            "2025-02-13T00:00:00+00:00",
+        ]
+
+    def test_each_is_checked(self, workshop: Workshop) -> None:
+        with pytest.raises(SiteError) as refused:
+            times(workshop, ["x"], {"column": "t", "format": ["iso", "%d.%m"]})
+        assert "'%d.%m' holds no year" in refused.value.details[0]
+
+
 class TestClockChanges:
     # Vienna, 2025: 02:00 to 03:00 is skipped on 30 March and stands twice on 26 October.
     CELLS = ("2025-10-26T01:59", "2025-10-26T02:30", "2025-10-26T03:00", "2025-03-30T02:30", "2025-03-30T03:00")
@@ -120,16 +196,19 @@ class TestClockChanges:
 
     @given(st.datetimes(datetime(1990, 1, 1), datetime(2037, 1, 1)), st.sampled_from(["first", "second"]))  # noqa: DTZ001
     def test_against_the_standard_library(self, at: datetime, choice: str) -> None:
-        import pandas as pd
-
         source = Source(system="s", path="p", format="csv", ambiguous=choice)
-        [got], [reason] = localised(pd.DatetimeIndex([at]), "Europe/Dublin", source)
+        said: list[str] = []
+        [got] = localised(
+            np.array([at], "datetime64[us]"), "Europe/Dublin", source, lambda mask, why: said.extend([why] * mask.sum())
+        )
         zone = ZoneInfo("Europe/Dublin")
         local = at.replace(tzinfo=zone, fold=int(choice == "second"))
         if local.astimezone(ZoneInfo("UTC")).astimezone(zone).replace(tzinfo=None) != at:
-            assert "does not exist" in reason
+            assert "does not exist" in said[0]
+            assert np.isnat(got)
         else:
             assert pd.Timestamp(got) == pd.Timestamp(local.astimezone(ZoneInfo("UTC"))).tz_localize(None)
+            assert said == []
 
 
 class TestWithoutAZone:
@@ -153,6 +232,15 @@ class TestWithoutAZone:
             workshop.connect()
         assert workshop.store.manifest() is None
         assert [p.name for p in workshop.root.rglob("*") if p.is_file()] == [".lock"]
+
+    def test_rows_that_are_not_taken_need_none(self, workshop: Workshop) -> None:
+        workshop.export("log.csv", "id,t,s\n1,2025-07-01T12:00,x\n2,2025-07-01T12:00Z,y\n3,2025-07-01 12:00:00,x\n")
+        workshop.one(EVENT | {"ts": "t"}, item={"where": {"s": ["y"]}}, time_zone=None)
+        workshop.connect()
+        assert workshop.texts("event_id") == ["2"]
+        workshop.one(EVENT | {"ts": "t"}, item={"where": {"s": ["y", "x"]}}, time_zone=None)
+        with pytest.raises(SourceError, match="'2025-07-01T12:00' for ts has no time zone"):
+            workshop.connect()
 
     def test_garbage_is_no_naive_time(self, workshop: Workshop) -> None:
         assert times(workshop, ["?", "2025-07-01T12:00Z"], time_zone=None) == ["2025-07-01T12:00:00+00:00"]
@@ -191,6 +279,31 @@ class TestOffset:
     )
     def test_either_part_may_be_left_out(self, workshop: Workshop, offset: dict[str, Any], utc: str) -> None:
         assert times(workshop, ["2025-07-01"], {"column": "t", "offset": offset}) == [utc + "+00:00"]
+
+    def test_a_shift_by_an_expression(self, workshop: Workshop) -> None:
+        form = {"column": "t", "offset": {"expression": "min({n} * 2, 1) + 0.5", "unit": "h"}}
+        assert times(workshop, ["2025-07-01", "2025-07-01"], form) == [
+            "2025-07-01T00:30:00+00:00",
+            "2025-07-01T01:30:00+00:00",
+        ]
+
+    def test_a_shift_that_is_looked_up_in_the_notation_of_its_source(self, workshop: Workshop) -> None:
+        workshop.export("log.csv", "id,t,code\n1,2025-07-01,A\n2,2025-07-01,B\n3,2025-07-01,C\n")
+        workshop.export("other.csv", "code;hours\nA;1,5\nB;x\n")
+        log = {"system": "s", "path": "log.csv", "format": "csv", "time_zone": "UTC"}
+        other = {"system": "s", "path": "other.csv", "format": "csv", "delimiter": ";", "decimal": ","}
+        lookup = {"source": "other", "on": {"code": "code"}, "take": "hours"}
+        columns = EVENT | {"ts": {"column": "t", "offset": {"lookup": lookup, "unit": "h"}}}
+        workshop.site({"log": log, "other": other}, {"events": [{"source": "log", "columns": columns}]})
+        assert adds_up(workshop.connect())
+        assert workshop.times() == ["2025-07-01T01:30:00+00:00"]
+        said = {line: reason for line, _, reason in workshop.reasons()}
+        assert said == {3: "'x' is no finite number (decimal mark is ',')", 4: "the required value is empty"}
+
+    def test_only_one_number(self, workshop: Workshop) -> None:
+        with pytest.raises(SiteError) as refused:
+            times(workshop, ["x"], {"column": "t", "offset": {"column": "n", "expression": "{n}", "unit": "h"}})
+        assert "at most one of column, expression, lookup (found: column, expression)" in refused.value.details[0]
 
     def test_a_shift_that_is_not_known_gives_no_time(self, workshop: Workshop) -> None:
         workshop.export("log.csv", "id,n\n1,\n2,x\n3,1e300\n4,1\n")

@@ -18,21 +18,17 @@ from plant.virtual import CROSSWALKS, DIALECTS, History, SimulationSummary, make
 from plant.virtual_catalogue import START
 from plant.virtual_export import FACTORS, converted
 from plant.virtual_history import clear_of_clock_changes, known_at
-from plant.virtual_machines import MACHINES, SIGNALS
+from plant.virtual_machines import MACHINES
+from plant.virtual_utilities import KINDS, SIGNALS
 
 SITES = Path(__file__).parents[2] / "sites"
 SITE_OF = {"dublin": "virtual_dublin", "graz": "virtual_graz"}
+TRUTH = {"states", "failures", "lives", "remaining", "quality", "quality_gates", "lots", "exceptions"}
 
 
 def _digests(folder: Path) -> dict[str, str]:
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
-
-
-def _auc(score: np.ndarray, positive: np.ndarray) -> float:
-    rank = pd.Series(score).rank().to_numpy()
-    n = positive.sum()
-    return float((rank[positive].sum() - n * (n + 1) / 2) / (n * (~positive).sum()))
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +57,9 @@ def test_same_seed_same_bytes_and_another_seed_other_bytes(
 
 def test_truth_lies_apart_and_no_export_names_it(written: tuple[SimulationSummary, Path]) -> None:
     _, out = written
-    assert {p.name for p in (out / "truth").iterdir()} == {"states.parquet", "failures.parquet", "quality.parquet"}
+    assert {p.stem for p in (out / "truth").iterdir()} == TRUTH
     assert {p.name for p in out.iterdir()} == {"exports", "truth"}
-    words = ("hazard", "p_fail", "p_out_of_spec", "true_mean", "imperfect")
+    words = ("hazard", "p_fail", "p_out_of_spec", "true_mean", "imperfect", "remaining", "due_at")
     for path in (out / "exports").rglob("*"):
         if path.suffix == ".csv":
             text = path.read_bytes().decode("latin-1").lower()
@@ -78,7 +74,7 @@ def test_tiny_is_enough_to_learn_from(written: tuple[SimulationSummary, Path]) -
     summary, _ = written
     assert summary.simulated
     assert summary.failures >= 15
-    assert set(summary.failures_by_class) == {c.name for c in MACHINES}
+    assert set(summary.failures_by_class) == {c.name for c in KINDS}
     assert summary.batches >= 60
     assert 0.01 <= summary.out_of_spec_share <= 0.10
     assert set(summary.rows) == set(TABLES)
@@ -105,45 +101,13 @@ def test_history_keeps_the_contract(history: History) -> None:
 
 def test_readings_lie_inside_the_steps_of_their_machine(history: History) -> None:
     readings = history.tables["readings"].astype({"equipment_id": str})
-    readings = readings[~readings["equipment_id"].str.startswith("room")].sort_values("ts")
+    prefixes = tuple(f"{c.prefix}-" for c in MACHINES)
+    readings = readings[readings["equipment_id"].str.startswith(prefixes)].sort_values("ts")
     steps = history.tables["batch_steps"].sort_values("started_at")
     steps = steps.astype({"equipment_id": str})[["equipment_id", "started_at", "ended_at"]]
     joined = pd.merge_asof(readings, steps, left_on="ts", right_on="started_at", by="equipment_id")
     assert joined["started_at"].notna().all()
     assert (joined["ended_at"].isna() | (joined["ts"] <= joined["ended_at"])).all()
-
-
-def test_the_true_risk_ranks_the_true_failures(history: History) -> None:
-    states, failures = history.truth["states"], history.truth["failures"]
-    states = states.astype({"equipment_id": str, "equipment_class": str})
-    states["log_alive"] = np.log1p(-states["p_fail_72h"].astype(float))
-    rows = states.groupby(["equipment_class", "equipment_id", "ts"])["log_alive"].sum().reset_index().sort_values("ts")
-    failures = failures.astype({"equipment_id": str})[["equipment_id", "failed_at"]]
-    rows = pd.merge_asof(rows, failures, left_on="ts", right_on="failed_at", by="equipment_id", direction="forward")
-    risk = 1.0 - np.exp(rows["log_alive"].to_numpy())
-    failed = ((rows["failed_at"] - rows["ts"]) <= pd.Timedelta(hours=72)).to_numpy()
-    assert _auc(risk, failed) >= 0.85
-    assert abs(risk.mean() - failed.mean()) < 0.06
-
-
-def test_the_true_quality_risk_ranks_the_results(history: History) -> None:
-    lab = history.tables["lab_results"]
-    lab = lab[lab["batch_id"].notna() & lab["value"].notna() & (lab["status"] != "invalidated")]
-    both = history.truth["quality"].merge(lab, on=["batch_id", "attribute"])
-    failed = (both["status"] == "out_of_spec").to_numpy()
-    assert _auc(both["p_out_of_spec"].to_numpy(), failed) >= 0.9
-    assert abs(both["p_out_of_spec"].mean() - failed.mean()) < 0.02
-    assert abs(((both["value"] - both["true_mean"]) / both["noise_sd"]).std() - 1.0) < 0.1
-
-
-def test_orders_have_corrections_late_entries_and_misspellings(history: History) -> None:
-    orders = history.tables["work_orders"]
-    assert orders["recorded_at"].notna().any()
-    assert (
-        orders.loc[orders["recorded_at"].notna(), "recorded_at"] > orders["opened_at"][orders["recorded_at"].notna()]
-    ).all()
-    assert orders.loc[orders["kind"] == "corrective", "text"].nunique() > 20
-    assert set(orders["kind"]) == {"corrective", "preventive", "inspection", "calibration"}
 
 
 @pytest.mark.parametrize("dialect", sorted(DIALECTS))
@@ -271,7 +235,7 @@ def test_unknown_site_size_and_dialect_are_refused(history: History, tmp_path: P
 
 
 def test_a_signal_name_means_one_quantity() -> None:
-    for kind in MACHINES:
+    for kind in KINDS:
         for signal in kind.signals:
             same = SIGNALS[signal.name]
             assert (same.unit, same.decimals) == (signal.unit, signal.decimals)

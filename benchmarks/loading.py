@@ -1,6 +1,6 @@
 """Loading readings from CSV and Parquet beside pandas, DuckDB and Polars, which only read the same files.
 
-    python -m benchmarks.loading [--rows 5000000] [--json]
+    python -m benchmarks.loading [--rows 10000000] [--json]
     python -m benchmarks.loading --large         a CSV of 2 GB too: does the load stay within 1 GB of memory?
 
 Ours reads, maps tags and units, localises times, checks the contract, drops what is known and writes the store. Each
@@ -127,7 +127,7 @@ def connect(folder: Path, path: Path, home: Path) -> tuple[float, float]:
 
 def measure(arguments: Namespace) -> list[Figure]:
     """Rows a second of ours and of the peers, the repeated load, and peak memory."""
-    rows = int(arguments.rows or 5_000_000)
+    rows = int(arguments.rows or 10_000_000)
     figures = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -163,4 +163,4 @@ def measure(arguments: Namespace) -> list[Figure]:
 
 
 if __name__ == "__main__":
-    main(measure, __doc__, ("--rows", "readings in the files (default 5,000,000)"), ("--large", "with a CSV of 2 GB"))
+    main(measure, __doc__, ("--rows", "readings in the files (default 10,000,000)"), ("--large", "with a CSV of 2 GB"))

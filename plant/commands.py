@@ -59,23 +59,33 @@ def connect(
     as_json: AsJson = False,
 ) -> None:
     """Load a site's exports into the plant language; say what did not fit and what it harms."""
+    from plant import receipt
+    from plant.terminal import data_folder, open_site, progress, show, site_folder, tell_error
+
+    home, store = state_home(), store_root(state_home())
+    folder = site_folder(site)
+    exports = data or home / "simulated" / folder.name / "exports"
+    if as_json and not watch and (known := receipt.unchanged(store, folder, exports)) is not None:
+        show(known, True, print)
+        return
+
     from plant.connect import Connected
     from plant.connect import connect as run_connect
     from plant.show import render_connected, write_report
-    from plant.terminal import data_folder, open_site, progress, show, tell_error
     from plant.watch import seconds
     from plant.watch import watch as run_watch
 
-    home, pause = state_home(), seconds(every)
+    pause = seconds(every)
 
     def once() -> Connected:
         chosen = open_site(site)  # anew each time: a mapping may be mended while it watches
         with progress() as tell:
-            return run_connect(chosen, data_folder(chosen, data), store_root(home), tell)
+            return run_connect(chosen, data_folder(chosen, data), store, tell)
 
     for connected in run_watch(once, pause, tell_error) if watch else [once()]:
         report = write_report(connected, reports_folder(home))
         answer = {**connected.as_dict(), "report": str(report)}
+        receipt.keep(store, connected.site, exports, answer, connected.snapshot.manifest["sources"])
         show(answer, as_json, partial(render_connected, connected=connected, report=report), lines=watch)
 
 

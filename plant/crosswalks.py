@@ -10,6 +10,7 @@ import csv
 import datetime
 import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -25,13 +26,18 @@ REJECTED = "rejected"
 
 @dataclass
 class SiteFiles:
-    """The CSV files of a site's folders. digest: goes over every file that was read."""
+    """The files of a site's folders. hashes: SHA-256 of every one that was read, in that order."""
 
     problems: Problems
-    digest: Any = field(default_factory=hashlib.sha256)
+    hashes: dict[Path, str] = field(default_factory=dict)
 
-    def add(self, content: bytes) -> None:
-        self.digest.update(hashlib.sha256(content).digest())
+    def add(self, path: Path, content: bytes) -> None:
+        self.hashes[path] = hashlib.sha256(content).hexdigest()
+
+    @property
+    def digest(self) -> str:
+        """Changes with the content of any of them."""
+        return hashlib.sha256("".join(self.hashes.values()).encode()).hexdigest()
 
     def rows(self, layer: Layer, name: Any, place: Place) -> list[dict[str, str]]:
         """The rows of a CSV file beside the `site.yaml` that names it; none where something is wrong with it."""
@@ -48,7 +54,7 @@ class SiteFiles:
             self.problems.add(place, f"file '{name}' does not exist; there are: {beside} {nearest(name, there)}")
             return []
         content = path.read_bytes()
-        self.add(content)
+        self.add(path, content)
         try:
             reader = csv.DictReader(content.decode("utf-8-sig").splitlines())
             rows = []

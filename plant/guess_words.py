@@ -148,7 +148,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "line": _LINE,
         "started_at": _START,
         "ended_at": _END,
-        "yield_pct": "yield_pct yield ausbeute izkoristek batch_yield yield_percent",
+        "yield_pct": "yield_pct yield ausbeute izkoristek yield_percent",
     },
     "batch_steps": {
         "batch_id": _BATCH,

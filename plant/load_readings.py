@@ -1,8 +1,9 @@
 """Loading readings: written as they come, in bounded memory, each reading once.
 
 A reading that lies after everything its series has is new, and nothing has to be looked up. Whatever else comes (late
-rows, overlapping exports, corrections) waits until a million of them are there, and is then compared with the stored
-readings of the same times, by the rules of `row_versions`. The parts are committed to Delta at the end, or removed.
+rows, overlapping exports, corrections) waits until a quarter of a million are there, and is then compared with the
+stored readings of the same times, by the rules of `row_versions`. The parts are committed to Delta at the end, or
+removed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from plant.row_versions import HASHES, KEY, ROW, STAGED, Age, new_rows, no_hashe
 from plant.tables import TABLES, conform
 
 _PART_ROWS = 16 * STRETCH
+_WAITING_ROWS = STRETCH // 4  # a comparison takes several times the memory of the rows themselves
 _NONE = np.iinfo(np.int64).min  # no time
 _TABLE = TABLES[READINGS]
 Noted = Callable[[int, int, pd.DataFrame], None]  # rows loaded, rows known, clashes
@@ -222,7 +224,7 @@ class ReadingsLoad:
     def _wait(self, frame: pd.DataFrame) -> None:
         self._waiting.append(frame)
         self._waiting_rows += len(frame)
-        if self._waiting_rows >= STRETCH:
+        if self._waiting_rows >= _WAITING_ROWS:
             self._settle()
 
     def _settle(self) -> None:

@@ -31,7 +31,8 @@ class Site:
 
     crosswalks: by name, a frame of text indexed by the source code. crosswalk_reviews: by name, for the files that
     carry a review, a frame of text indexed by the code: review (reviewed, draft, rejected), reviewed_by, reviewed_on,
-    note. folders: the site's own folder, then those it extends. digest: over every file that the mapping is made of.
+    note. folders: the site's own folder, then those it extends. files: those that the mapping is made of, with their
+    SHA-256; digest: over all of them.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Site:
     tables: dict[str, tuple[Item, ...]]
     folders: tuple[Path, ...]
     digest: str
+    files: dict[Path, str]
 
     @property
     def model_files(self) -> list[Path]:
@@ -87,7 +89,7 @@ def load_site(folder: str | Path) -> Site:
     problems = Problems(merged.problems)
     files = SiteFiles(problems)
     for layer in layers:
-        files.add(layer.content)
+        files.add(layer.folder / SITE_FILE, layer.content)
     root, place = merged.root, Place(merged.root)
     raw = {k: v.plain() for k, v in root.keys.items() if k not in SECTIONS}
     head = problems.parse(Head, raw, place, ["extends", *SECTIONS])
@@ -126,7 +128,8 @@ def load_site(folder: str | Path) -> Site:
         reviews,
         tables,
         tuple(layer.folder for layer in layers),
-        files.digest.hexdigest(),
+        files.digest,
+        files.hashes,
     )
 
 

@@ -19,8 +19,13 @@ def open_site(folder: str) -> Site:
     """The site of a folder, or of a name below `sites/`. Raises SiteError."""
     from plant.site import load_site  # pandas and pydantic: not for a help text
 
+    return load_site(site_folder(folder))
+
+
+def site_folder(folder: str) -> Path:
+    """A folder as given, or the one of that name below `sites/`."""
     path = Path(folder)
-    return load_site(path if path.exists() or not (Path("sites") / folder).is_dir() else Path("sites") / folder)
+    return path if path.exists() or not (Path("sites") / folder).is_dir() else Path("sites") / folder
 
 
 def data_folder(site: Site, data: Path | None) -> Path:

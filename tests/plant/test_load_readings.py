@@ -63,6 +63,7 @@ def test_against_a_dictionary(
     told: dict[tuple[str, str, int], float] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(load_readings, "STRETCH", stretch)
+        patch.setattr(load_readings, "_WAITING_ROWS", stretch)
         for number, rows in enumerate(loads):
             value, now = 10.0 * number, START + pd.Timedelta(days=number + 1)
             pieces = [frame(rows[i : i + cut], value, f"{number}.csv") for i in range(0, len(rows), cut)]
@@ -85,6 +86,7 @@ def test_against_a_dictionary(
 
 def test_a_contradiction_in_one_load_keeps_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load_readings, "STRETCH", 2)
+    monkeypatch.setattr(load_readings, "_WAITING_ROWS", 2)
     store = Store(tmp_path, "works")
     pieces = [frame([(0, 0, 1), (0, 0, 2)], 1.0), frame([(0, 0, 2), (0, 0, 3), (0, 0, 3)], 5.0)]
     counts = load(store, pieces, START)

@@ -127,6 +127,9 @@ def _train(site: Site, model: str | None, tell: Callable[[str], None]) -> list[d
     from training.run import train as run_train
 
     names = sorted(load_models(site.folder)) if model is None else [model]
+    if not names:
+        found, hint = f"site '{site.name}' has no model to train", "write one: docs/reference/model-yaml.md"
+        raise SteadylineError("no_models", found, f"models/*.yaml in {site.folder}", hint)
     return [run_train(site, name, state_home(), tell) for name in names]
 
 
@@ -211,7 +214,7 @@ def run(site: SiteFolder, data: DataFolder = None, as_json: AsJson = False) -> N
     chosen = open_site(site)
     with progress() as tell:
         connected = run_connect(chosen, data_folder(chosen, data), store_root(state_home()), tell)
-        tasks = _train(chosen, None, tell)
+        tasks = _train(chosen, None, tell) if chosen.model_files else []
         for task in tasks:
             task["scores"] = _scores(chosen, task["task"], task["model"], task["version"], None, None, tell)
 
@@ -220,7 +223,8 @@ def run(site: SiteFolder, data: DataFolder = None, as_json: AsJson = False) -> N
         render_tasks(console, tasks)
         for task in tasks:
             render_scores(console, task["task"], task["scores"])
-        console.print("\nNext: look at the verdicts, then `steadyline promote MODEL VERSION --as USER`.")
+        judged = "look at the verdicts, then `steadyline promote MODEL VERSION --as USER`"
+        console.print(f"\nNext: {judged if tasks else 'write a model: docs/reference/model-yaml.md'}.")
 
     show({**connected.as_dict(), "tasks": tasks}, as_json, render)
 

@@ -171,7 +171,7 @@ class Store:
         aside = list(load.quarantine)
         fresh: dict[str, pd.DataFrame] = {}
         readings = self._readings(load, now)
-        if readings is not None:
+        if readings is not None and (readings.loaded or readings.known or readings.clashes):
             count = load.counts.setdefault(READINGS, Count())
             count.loaded += readings.loaded
             count.known += readings.known

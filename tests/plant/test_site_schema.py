@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from plant.forms import Item
 from plant.site import Head
@@ -18,7 +19,6 @@ from plant.site_schema import site_schema
 from plant.sources import Source
 from plant.tables import TABLES
 from plant.yaml_text import read_yaml
-from tests.plant.json_schema import errors
 
 SITES = Path(__file__).parents[2] / "sites"
 FOLDERS = sorted(p.parent.name for p in SITES.glob("*/site.yaml"))
@@ -44,6 +44,12 @@ SITE: dict[str, Any] = {
         ]
     },
 }
+
+
+def errors(schema: dict[str, Any], value: Any) -> list[str]:
+    """What is wrong with a value, one line each."""
+    Draft202012Validator.check_schema(schema)
+    return [f"{e.json_path}: {e.message}" for e in Draft202012Validator(schema).iter_errors(value)]
 
 
 def with_(value: Any, *path: Any) -> dict[str, Any]:

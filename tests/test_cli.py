@@ -264,10 +264,10 @@ class TestBadInput:
         assert state(home) == before
         return told.error
 
-    @pytest.fixture
-    def test_a_site_without_models(self, line: Line, home: Path) -> None:
-        self.refused(line, home, "no_models", "has no model to train", "train", "sites/excavators")
+    def test_a_site_without_models(self, line: Line, empty: Path) -> None:
+        self.refused(line, empty, "no_models", "has no model to train", "train", "sites/excavators")
 
+    @pytest.fixture
     def works(self, line: Line, empty: Path, workshop: Workshop) -> Workshop:
         """A small site that was connected once."""
         workshop.export("log.csv", "id,t,v\n1,2025-01-01T00:00Z,1\n")

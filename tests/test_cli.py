@@ -371,6 +371,7 @@ class TestBadInput:
         def broken(*_: object) -> None:
             raise ZeroDivisionError("division by zero")
 
+        works.export("log.csv", "id,t,v\n2,2025-01-01T00:00Z,1\n")
         monkeypatch.setattr(plant.connect, "find_exports", broken)
         told = line("connect", works.folder, "--data", works.data, "--json")
         assert told.error["code"] == "unexpected"

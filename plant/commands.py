@@ -85,7 +85,7 @@ def connect(
     for connected in run_watch(once, pause, tell_error) if watch else [once()]:
         report = write_report(connected, reports_folder(home))
         answer = {**connected.as_dict(), "report": str(report)}
-        receipt.keep(store, connected.site, exports, answer, connected.snapshot.manifest["sources"])
+        receipt.keep(store, connected.site, exports, answer, connected.snapshot.manifest, connected.labels)
         show(answer, as_json, partial(render_connected, connected=connected, report=report), lines=watch)
 
 

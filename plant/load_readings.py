@@ -253,11 +253,14 @@ class ReadingsLoad:
         """Stored readings with the keys of `frame`, hashed; STAGED tells those of this load."""
         ts = _micros(frame["ts"])
         wanted = pa.array(np.unique(ts))
+        mine = {c: pa.array(frame[c].astype(str).unique(), pa.string()) for c in ("equipment_id", "signal")}
         found = []
         own = [self.folder / action["path"] for action in self.actions]
         for paths, staged in ((self.stored, False), (own, True)):
             for table in stretches(paths, None, (int(ts.min()), int(ts.max()))):
                 near = table.filter(pc.is_in(table["ts"].cast(pa.int64()), value_set=wanted))
+                for name, words in mine.items():
+                    near = near.filter(pc.is_in(near[name].cast(pa.string()), value_set=words))
                 if near.num_rows:
                     found.append(near.to_pandas().assign(**{STAGED: staged}))
         if not found:

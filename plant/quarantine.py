@@ -42,7 +42,11 @@ def not_read_again(
     """
     if not len(before):
         return before
-    read = {k for k, s in now.items() if k in then and s.get("mark") != then[k].get("mark")}
+    read = {
+        k
+        for k, s in now.items()
+        if k in then and (s.get("mark") != then[k].get("mark") or s.get("volatile") or s.get("sha256") is None)
+    }
     same = {k for k in read if now[k].get("sha256") == then[k].get("sha256") and now[k].get("whole", True)}
     file = before["source"] + ":" + before["file"]
     words = ["table", "source", "file", "row"]
@@ -51,6 +55,17 @@ def not_read_again(
     if released is not None and len(released):
         gone |= pd.MultiIndex.from_frame(before[PLACE]).isin(pd.MultiIndex.from_frame(released[PLACE]))
     return before[~gone]
+
+
+def same_rows(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Whether two quarantines hold the same rows, in whatever order and since whatever load."""
+    words = [c for c in one.columns if c != "load"]
+    if len(one) != len(other):
+        return False
+    return bool(
+        (pd.util.hash_pandas_object(one[words].astype(str), index=False).sort_values().to_numpy()
+        == pd.util.hash_pandas_object(other[words].astype(str), index=False).sort_values().to_numpy()).all()
+    )
 
 
 def text_table(quarantine: pd.DataFrame) -> pa.Table:

@@ -3,7 +3,8 @@
     readiness(site, snapshot, counts, labels) -> Readiness      findings, coverage, clocks, what each task can use
     findings(site, snapshot, counts, labels) -> list[Finding]   the findings alone
 
-The parts: readiness_records (findings, newest rows), readiness_scan (one pass over the readings), and by subject
+The parts: readiness_records (findings, newest rows), readiness_scan (one pass over the readings), readiness_levels and
+_pieces (all series at once), _conversions and _offsets (units, clocks), and by subject
 readiness_coverage, _quarantine, _words, _dates, _batches, _clocks, _signals, _units, _gaps, _tasks. readiness_page
 makes the report for people.
 """

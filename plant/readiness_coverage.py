@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from plant.readiness_pieces import pieces_of
 from plant.readiness_records import DAY, FAILURE, HARMS, NEVER, Finding, Records, finding, micros, moment, share, span
 from plant.readiness_scan import Series
 from plant.tables import TABLES
@@ -159,7 +161,7 @@ def silence(records: Records, series: Series) -> Iterator[Finding]:
             [t for _, t in ended],
             [FAILURE],
         )
-    yield from _stale(records, series)
+    yield from _stale(records, series, retired)
 
 
 def _times_by_machine(records: Records, series: Series) -> dict[str, np.ndarray]:
@@ -167,43 +169,84 @@ def _times_by_machine(records: Records, series: Series) -> dict[str, np.ndarray]
     parts: dict[str, list[np.ndarray]] = {}
     for name in ("events", "downtime", "work_orders", "batch_steps", "deviations"):
         frame = records.rows(name)
-        known = TABLES[name].known_by
+        times = micros(frame[TABLES[name].known_by])
         for machine, at in frame.groupby("equipment_id", observed=True).indices.items():
-            parts.setdefault(str(machine), []).append(micros(frame[known])[at])
+            parts.setdefault(str(machine), []).append(times[at])
     owner = (
         np.array(series.equipment, dtype=object)[series.buckets["series"].to_numpy()] if len(series) else np.array([])
     )
+    first, last = series.buckets["first"].to_numpy(), series.buckets["last"].to_numpy()
     for machine, at in pd.Series(owner).groupby(owner).indices.items():
-        parts.setdefault(str(machine), []).extend(
-            [series.buckets["first"].to_numpy()[at], series.buckets["last"].to_numpy()[at]]
-        )
+        parts.setdefault(str(machine), []).extend([first[at], last[at]])
     return {m: np.unique(np.concatenate(several)) for m, several in parts.items()}
 
 
-def _stale(records: Records, series: Series) -> Iterator[Finding]:
-    feeds: list[tuple[str, str, np.ndarray]] = []
+@dataclass(frozen=True)
+class _Feed:
+    """One table as one source feeds it (readings: all sources). Times in µs, sorted; machines with their last one."""
+
+    table: str
+    source: str
+    systems: frozenset[str]
+    times: np.ndarray
+    machines: dict[str, int]
+
+
+def _feeds(records: Records, series: Series) -> Iterator[_Feed]:
     for name, table in TABLES.items():
         if table.known_by == "always":
             continue
         if name == "readings":
-            pieces = {"": np.unique(np.concatenate([series.buckets["first"], series.buckets["last"]]))}
-        else:
-            frame = records.rows(name)
-            source, at = records.source_of(name, frame), micros(frame[table.known_by])
-            pieces = {str(s): np.unique(at[source == s]) for s in dict.fromkeys(source)}
-        feeds += [(name, s, at) for s, at in pieces.items() if len(at)]
-    end = max((int(at[-1]) for _, _, at in feeds), default=0)
+            last = series.buckets["last"].to_numpy()
+            owner, pieces = pieces_of(series.buckets["series"].to_numpy())
+            machines: dict[str, int] = {}
+            for s, at in zip(owner.tolist(), pieces.most(last).tolist(), strict=True):
+                machines[series.equipment[s]] = max(at, machines.get(series.equipment[s], at))
+            systems = frozenset(records.system(s) for s in records.sources(name))
+            yield _Feed(name, "", systems, np.unique(np.concatenate([series.buckets["first"], last])), machines)
+            continue
+        frame = records.rows(name)
+        frame = frame[frame[table.known_by].notna()]
+        source, times = records.source_of(name, frame), micros(frame[table.known_by])
+        machine = frame["equipment_id"] if "equipment_id" in frame else pd.Series(None, frame.index, dtype=object)
+        for s in dict.fromkeys(source):
+            rows = source == s
+            ends = pd.Series(times[rows]).groupby(machine.to_numpy(dtype=object)[rows]).max()
+            yield _Feed(name, str(s), frozenset([records.system(str(s))]), np.unique(times[rows]), ends.to_dict())
+
+
+def _over(feed: _Feed, feeds: list[_Feed], retired: dict[str, int], until: int) -> bool:
+    """Whether nothing more is to come: by `until` every machine is retired, or other systems know no more of it.
+
+    The end in other systems counts only while the table goes on for other machines: a plant that runs on without
+    readings of any machine has lost them, whatever became of those that sent some.
+    """
+    goes_on = any(f.table == feed.table and f.times[-1] > until for f in feeds)
+    for machine in feed.machines:
+        if NEVER < retired.get(machine, NEVER) <= until:
+            continue
+        ends = [f.machines[machine] for f in feeds if not f.systems & feed.systems and machine in f.machines]
+        if not goes_on or not ends or max(ends) > until:
+            return False
+    return bool(feed.machines)
+
+
+def _stale(records: Records, series: Series, retired: dict[str, int]) -> Iterator[Finding]:
+    feeds = [f for f in _feeds(records, series) if len(f.times)]
+    end = max((int(f.times[-1]) for f in feeds), default=0)
     found, tables_of = [], set()
-    for name, source_name, at in feeds:
-        if len(at) < 20:
+    for feed in feeds:
+        if len(feed.times) < 20:
             continue  # too few to know a rhythm
-        quiet, longest = end - int(at[-1]), int(np.diff(at).max())
-        if quiet > max(2 * longest, 2 * DAY):
+        last, longest = int(feed.times[-1]), int(np.diff(feed.times).max())
+        room = max(2 * longest, 2 * DAY)
+        if end - last > room and not _over(feed, feeds, retired, last + room):
+            source = f" from {feed.source}" if feed.source else ""
             found.append(
-                f"{name}{f' from {source_name}' if source_name else ''}: last row {moment(at[-1])}, {span(quiet)} "
+                f"{feed.table}{source}: last row {moment(last)}, {span(end - last)} "
                 f"before the end of the others; never silent for more than {span(longest)} before"
             )
-            tables_of.add(name)
+            tables_of.add(feed.table)
     if found:
         yield finding(
             "stale_feed",
@@ -246,9 +289,9 @@ def coverage(records: Records, series: Series) -> dict[str, Any]:
     machines: dict[str, list[int]] = {}
     if edges is not None and len(series):
         owner = np.array(series.equipment, dtype=object)[series.buckets["series"].to_numpy()]
+        first, n = series.buckets["first"].to_numpy(), series.buckets["n"].to_numpy()
         for machine, at in pd.Series(owner).groupby(owner, sort=True).indices.items():
-            rows = series.buckets.iloc[at]
-            machines[str(machine)] = np.histogram(rows["first"], edges, weights=rows["n"])[0].astype(int).tolist()
+            machines[str(machine)] = np.histogram(first[at], edges, weights=n[at])[0].astype(int).tolist()
     return {
         "tables": out,
         "readings_of_equipment": machines,

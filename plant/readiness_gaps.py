@@ -25,8 +25,8 @@ def gaps(records: Records, series: Series) -> Iterator[Finding]:
     union = by.agg(first=("first", "min"), last=("last", "max")).reset_index()
     whole = union.groupby("start", sort=True).agg(first=("first", "min"), last=("last", "max"))
     usual = dict.fromkeys(machine.categories, 0.0)
-    for s, name in enumerate(series.equipment):
-        usual[name] = max(usual[name], float(np.nan_to_num(series.usual[s])))
+    for name, step in zip(series.equipment, np.nan_to_num(series.usual).tolist(), strict=True):
+        usual[name] = max(usual[name], step)
     everywhere = []
     if len(machine.categories) > 1:
         step = max(usual.values(), default=0.0)
@@ -115,19 +115,17 @@ def unusual_pauses(
 
 def _missing_signals(series: Series, union: pd.DataFrame) -> Iterator[Finding]:
     """Signals that are away while the other signals of their machine are there."""
-    there = {str(m): rows["start"].to_numpy() for m, rows in union.groupby("machine", observed=True)}
-    counts = pd.Series(series.equipment).value_counts()
+    machines = {str(m): rows["start"].to_numpy() for m, rows in union.groupby("machine", observed=True)}
+    code, names = pd.factorize(np.array(series.equipment, dtype=object))
+    several = np.bincount(code)[code] > 1
+    every = np.array([len(machines[str(n)]) for n in names])[code]
+    start = series.buckets["start"].to_numpy()
+    at = np.searchsorted(series.buckets["series"].to_numpy(), np.arange(len(series) + 1))
     found = []
-    owner, start = series.buckets["series"].to_numpy(), series.buckets["start"].to_numpy()
-    at = np.searchsorted(owner, np.arange(len(series) + 1))
-    for s in range(len(series)):
-        name = series.equipment[s]
-        if counts[name] < 2:
-            continue
-        hours = there[name]
+    there = np.diff(at) / every  # the buckets of a signal are among those of its machine
+    for s in np.flatnonzero(several & (there >= 0.3) & (there < 1)).tolist():
+        hours = machines[series.equipment[s]]
         seen = np.isin(hours, start[at[s] : at[s + 1]], assume_unique=True)
-        if not 0.3 <= seen.mean() < 1:
-            continue
         edges = np.flatnonzero(np.diff(np.concatenate(([0], (~seen).astype(np.int8), [0]))))
         first, behind = edges[::2], edges[1::2]
         away = behind - first

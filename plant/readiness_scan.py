@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from plant.readiness_levels import Levels, levels_of
+from plant.readiness_pieces import Pieces, quantiles
 from plant.readiness_records import MINUTE
 
 COLUMNS = ["equipment_id", "signal", "ts", "value", "quality", "source_file", "source_line"]
@@ -24,6 +27,7 @@ _BUCKET = {
     "series": "i8", "start": "i8", "n": "i8", "good": "i8", "first": "i8", "last": "i8",
     "sum": "f8", "squares": "f8", "min": "f8", "max": "f8",
 }  # fmt: skip
+_ADDED = ("n", "good", "sum", "squares")
 
 
 @dataclass
@@ -109,8 +113,8 @@ class ReadingsScan:
         np.not_equal(equipment[1:], equipment[:-1], out=fresh[1:])
         fresh[1:] |= signal[1:] != signal[:-1]
         starts = np.flatnonzero(fresh)
-        series = np.array(
-            [self._id(equipments[e], signals[s]) for e, s in zip(equipment[starts], signal[starts], strict=True)]
+        series = self._numbers(
+            [(equipments[e], signals[s]) for e, s in zip(equipment[starts], signal[starts], strict=True)]
         )
         lengths = np.diff(np.append(starts, len(ts)))
         self.count[series] += lengths
@@ -127,27 +131,31 @@ class ReadingsScan:
         self._summarise(ts, value, fresh, starts, series)
         self._move(ts, value, fresh, starts, lengths, series)
         self._run(ts, value, fresh, starts, series)
-        for k, s in enumerate(series):
+        for k, s in enumerate(series.tolist()):
             name = self.names[s][0]
+            if name not in self.steps.of:
+                continue
             probes = self._probes.setdefault(name, [])
             if len(probes) < 3 and s not in probes:
-                probes.append(int(s))
+                probes.append(s)
             if s in probes:
                 self.steps.see(name, ts[starts[k] : starts[k] + lengths[k]])
         return Stretch(ts, value, starts, series, file, line, files)
 
-    def _id(self, equipment: str, signal: str) -> int:
-        found = self._ids.get((equipment, signal))
-        if found is None:
-            found = self._ids[(equipment, signal)] = len(self.names)
-            self.names.append((equipment, signal))
-            low, high = self._limits.get(self._units.get((equipment, signal), ""), (-np.inf, np.inf))
-            self._lowest, self._highest = np.append(self._lowest, low), np.append(self._highest, high)
+    def _numbers(self, names: list[tuple[str, str]]) -> np.ndarray:
+        """The number of each series; what is kept of the series grows with the names that are new."""
+        numbers = np.array([self._ids.setdefault(name, len(self._ids)) for name in names])
+        fresh = list(self._ids)[len(self.names) :]
+        if fresh:
+            self.names += fresh
+            bounds = [self._limits.get(self._units.get(name, ""), (-np.inf, np.inf)) for name in fresh]
+            self._lowest = np.append(self._lowest, [low for low, _ in bounds])
+            self._highest = np.append(self._highest, [high for _, high in bounds])
             for name in ("count", "bad", "runs", "impossible"):
-                setattr(self, name, np.append(getattr(self, name), 0))
-            self.usual = np.append(self.usual, np.nan)
-            self._open = np.vstack([self._open, [np.nan, 0, 0, 0]])
-        return found
+                setattr(self, name, np.append(getattr(self, name), np.zeros(len(fresh), dtype=np.int64)))
+            self.usual = np.append(self.usual, np.full(len(fresh), np.nan))
+            self._open = np.vstack([self._open, np.tile([np.nan, 0, 0, 0], (len(fresh), 1))])
+        return numbers
 
     def _physics(self, value: np.ndarray, starts: np.ndarray, lengths: np.ndarray, series: np.ndarray) -> None:
         if np.isinf(self._lowest[series]).all() and np.isinf(self._highest[series]).all():
@@ -187,26 +195,23 @@ class ReadingsScan:
             self._merge()
 
     def _merge(self) -> None:
+        together = {name: np.concatenate([b[name] for b in self._buckets]) for name in _BUCKET}
+        series, start = together["series"], together["start"]
+        begin = int(start.min())
+        key = series * (int(start.max()) - begin + 1) + (start - begin)
+        order = np.argsort(key, kind="stable")  # stretches are sorted: little is left to do
+        series, start = series[order], start[order]
         while True:
-            together = {name: np.concatenate([b[name] for b in self._buckets]) for name in _BUCKET}
-            order = np.lexsort((together["start"], together["series"]))
-            sorted_ = {name: v[order] for name, v in together.items()}
             new = np.ones(len(order), dtype=bool)
-            new[1:] = np.diff(sorted_["series"]) != 0
-            new[1:] |= np.diff(sorted_["start"]) != 0
+            new[1:] = (series[1:] != series[:-1]) | (start[1:] != start[:-1])
             at = np.flatnonzero(new)
-            merged = {name: sorted_[name][at] for name in ("series", "start")}
-            for name in ("n", "good", "sum", "squares"):
-                merged[name] = np.add.reduceat(sorted_[name], at)
-            for name in ("first", "min"):
-                merged[name] = np.minimum.reduceat(sorted_[name], at)
-            for name in ("last", "max"):
-                merged[name] = np.maximum.reduceat(sorted_[name], at)
             if len(at) <= _MOST_BUCKETS:
                 break
-            self.shift += 1  # wider buckets, for all series: the same end whatever the order of the stretches
-            merged["start"] = merged["start"] >> 1
-            self._buckets = [merged]
+            # Wider buckets, for all series: the same end whatever the order of the stretches.
+            self.shift, start = self.shift + 1, start >> 1
+        merged = {"series": series[at], "start": start[at]}
+        for names, what in ((_ADDED, np.add), (("first", "min"), np.minimum), (("last", "max"), np.maximum)):
+            merged |= {name: what.reduceat(together[name][order], at) for name in names}
         self._buckets, self._held = [merged], len(at)
 
     def _move(
@@ -220,8 +225,9 @@ class ReadingsScan:
     ) -> None:
         """Moments at which a series began (1) or stopped (-1): around a pause, and from or to zero."""
         step = np.diff(ts)
-        for k in np.flatnonzero(np.isnan(self.usual[series]) & (lengths > 4)):
-            self.usual[series[k]] = float(np.median(step[starts[k] : starts[k] + min(int(lengths[k]) - 1, 2000)]))
+        new = np.flatnonzero(np.isnan(self.usual[series]) & (lengths > 4))
+        steps = Pieces(starts[new], starts[new] + np.minimum(lengths[new] - 1, 2000))
+        self.usual[series[new]] = quantiles(step, steps, 0.5)
         within = ~fresh[1:]
         limit = np.repeat(np.maximum(4 * np.nan_to_num(self.usual[series], nan=np.inf), 3 * MINUTE), lengths)[1:]
         pause = np.flatnonzero((step > limit) & within)
@@ -344,20 +350,16 @@ class Series:
     def __len__(self) -> int:
         return len(self.equipment)
 
-    def name(self, series: float) -> str:
-        return f"{self.equipment[int(series)]} {self.signal[int(series)]}"
+    def names(self, series: int) -> tuple[str, str]:
+        return self.equipment[series], self.signal[series]
 
-    def levels(self) -> Iterator[tuple[int, pd.DataFrame]]:
-        """(series, its buckets with good values in order of time, with the columns `mean` and `step`, µs)."""
-        some = self.buckets[self.buckets["good"] > 0]
-        some = some.assign(
-            mean=some["sum"] / some["good"], step=(some["last"] - some["first"]) / (some["n"] - 1).clip(lower=1)
-        )
-        owner = some["series"].to_numpy()
-        at = np.searchsorted(owner, np.arange(len(self) + 1))
-        for s in range(len(self)):
-            if at[s + 1] > at[s]:
-                yield s, some.iloc[at[s] : at[s + 1]]
+    def name(self, series: float) -> str:
+        return " ".join(self.names(int(series)))
+
+    @cached_property
+    def levels(self) -> Levels:
+        """The buckets with good values."""
+        return levels_of(self.buckets)
 
 
 def scan(stretches: Iterable[pa.Table], into: ReadingsScan) -> Iterator[Stretch]:

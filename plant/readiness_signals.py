@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
+from plant.readiness_levels import Levels
+from plant.readiness_pieces import Pieces, cuts, middles, pieces_of, quantiles
 from plant.readiness_records import DAY, Finding, Records, finding, moment, share, span
 from plant.readiness_scan import Series
-from plant.readiness_units import beside_neighbours, cut
+from plant.readiness_units import beside_neighbours
 
 # What physics allows, by the unit of the signal: lowest and highest.
 LIMITS: dict[str, tuple[float, float]] = {
@@ -23,26 +25,28 @@ _SURE = 1e-6  # how rarely chance may make as long a run of equal values
 def stuck(series: Series) -> Iterator[Finding]:
     """Runs of equal values longer than the series ever shows, while other signals of the machine move."""
     runs = series.long_runs
-    found: list[tuple[float, str]] = []
-    of_equipment: dict[str, list[int]] = {}
+    owner, pieces = pieces_of(runs["series"].to_numpy(dtype=np.int64))
+    one = series.runs[owner] == 1
+    constant = owner[one & (runs["value"].to_numpy()[pieces.start] != 0)].tolist()
+    odd = np.flatnonzero(_unusual(runs, owner, pieces, series) & ~np.repeat(one, pieces.length))
+    machines = {series.equipment[s] for s in runs["series"].to_numpy(dtype=np.int64)[odd]}
+    of_equipment: dict[str, list[int]] = {name: [] for name in machines}
     for s, name in enumerate(series.equipment):
-        of_equipment.setdefault(name, []).append(s)
-    by_series = {int(s): rows for s, rows in runs.groupby("series")}
-    constant = []
-    for s, rows in by_series.items():
-        n = int(series.count[s])
-        if series.runs[s] == 1:
-            if rows["value"].iloc[0] != 0:
-                constant.append(s)
-            continue
-        for run in _unusual(rows, n, int(series.runs[s])).itertuples():
-            others = [o for o in of_equipment[series.equipment[s]] if o != s]
-            if not _stands(others, by_series, series, float(run.start), float(run.end)):
-                text = (
-                    f"{series.name(s)} = {run.value:g} from {moment(run.start)} for {span(run.end - run.start)} "
-                    f"({int(run.count)} readings)"
-                )
-                found.append((run.count, text))
+        if name in machines:
+            of_equipment[name].append(s)
+    place = dict(zip(owner.tolist(), zip(pieces.start, pieces.stop, strict=True), strict=True))
+    columns = np.stack([runs[c].to_numpy(dtype=float) for c in ("start", "end", "value")])
+    found: list[tuple[float, str]] = []
+    for run in runs.iloc[odd].itertuples():
+        s = int(run.series)
+        others = {o: place.get(o, (0, 0)) for o in of_equipment[series.equipment[s]] if o != s}
+        rows = {o: columns[:, a:b] for o, (a, b) in others.items()}
+        if not _stands(rows, series, float(run.start), float(run.end)):
+            text = (
+                f"{series.name(s)} = {run.value:g} from {moment(run.start)} for {span(run.end - run.start)} "
+                f"({int(run.count)} readings)"
+            )
+            found.append((run.count, text))
     if found:
         found.sort(key=lambda f: -f[0])
         yield finding(
@@ -65,57 +69,59 @@ def stuck(series: Series) -> Iterator[Finding]:
         )
 
 
-def _unusual(rows: pd.DataFrame, n: int, runs: int) -> pd.DataFrame:
-    """The runs of a series that its other runs do not explain. rows: its runs of eight readings and more."""
-    nothing = rows.iloc[:0]
-    lengths = rows["count"].to_numpy()
-    rest, rest_runs = n - lengths.sum(), runs - len(rows)
-    if rest_runs < 20 or rest_runs < 0.15 * rest:
-        return nothing  # a set-point, a counter of few steps: it stands as a habit
-    repeats = min(max(1 - rest_runs / rest, 1e-6), 1 - 1e-6)
-    least = max(12.0, 2 * np.log(_SURE / n) / np.log(repeats) + 1)
+def _unusual(runs: pd.DataFrame, owner: np.ndarray, pieces: Pieces, series: Series) -> np.ndarray:
+    """The runs that the other runs of their series do not explain. runs: those of eight readings and more."""
+    lengths, value = runs["count"].to_numpy(), runs["value"].to_numpy()
+    n, several = series.count[owner], series.runs[owner]
+    rest, rest_runs = n - pieces.sums(lengths), several - pieces.length
+    # Else a set-point, a counter of few steps: it stands as a habit.
+    moves = (rest_runs >= 20) & (rest_runs >= 0.15 * rest)
+    repeats = np.clip(1 - rest_runs / np.maximum(rest, 1), 1e-6, 1 - 1e-6)
+    least = np.maximum(12.0, 2 * np.log(_SURE / n) / np.log(repeats) + 1)
     # Where several long runs hold one value, it rests there: zero, a limit, an idle level.
-    values, counts = np.unique(rows["value"].to_numpy(), return_counts=True)
-    resting = np.isin(rows["value"].to_numpy(), values[counts >= 3]) | (rows["value"].to_numpy() == 0)
-    usual = lengths[~resting]
-    if len(usual) >= 20:
-        least = max(least, 4 * float(np.quantile(usual, 0.9)))
-    return rows[~resting & (lengths >= least)]
+    codes, _ = pd.factorize(value)
+    _, same, counts = np.unique(
+        np.repeat(np.arange(len(owner)), pieces.length) * (len(runs) + 1) + codes,
+        return_inverse=True,
+        return_counts=True,
+    )
+    resting = (counts[same] >= 3) | (value == 0)
+    usual, awake = pieces_of(np.repeat(np.arange(len(owner)), pieces.length)[~resting])
+    many = awake.length >= 20
+    longer = 4 * quantiles(lengths[~resting], awake.take(many), 0.9)
+    least[usual[many]] = np.maximum(least[usual[many]], longer)
+    return np.asarray(~resting & np.repeat(moves, pieces.length) & (lengths >= np.repeat(least, pieces.length)))
 
 
-def _stands(others: list[int], by_series: dict[int, pd.DataFrame], series: Series, start: float, end: float) -> bool:
-    """Whether the machine stood: most of its other signals that were there did not move either, or one was at zero."""
-    still = there = 0
-    for o in others:
-        rows = by_series.get(o)
-        if rows is None:
-            there += 1
-            continue
-        covered = np.minimum(rows["end"], end) - np.maximum(rows["start"], start)
-        long = rows[covered >= 0.6 * (end - start)]
-        if len(long) and series.runs[o] > 1:
-            if (long["value"] == 0).any():
+def _stands(others: Mapping[int, np.ndarray], series: Series, begin: float, behind: float) -> bool:
+    """Whether the machine stood: most of its other signals that were there did not move either, or one was at zero.
+
+    others: start, end and value of the long runs of each.
+    """
+    still = 0
+    for o, (start, end, value) in others.items():
+        covered = np.minimum(end, behind) - np.maximum(start, begin)
+        long = covered >= 0.6 * (behind - begin)
+        if long.any() and series.runs[o] > 1:
+            if (value[long] == 0).any():
                 return True
             still += 1
-        there += 1
-    return there > 0 and still >= max(1, 0.5 * there)
+    return still >= max(1, 0.5 * len(others))
 
 
 def drifting(records: Records, series: Series) -> Iterator[Finding]:
     """Signals that move slowly one way over the whole record, far beyond their scatter, while their class does not."""
     rows = records.rows("equipment")
     classes = dict(zip(rows["equipment_id"], rows["equipment_class"], strict=True))
-    trends: dict[int, tuple[float, float, float]] = {}
+    trends: dict[int, tuple[float, float]] = {}
     moved: dict[tuple[object, str], list[float]] = {}
-    for s, levels in series.levels():
-        trend = slow_trend(levels["first"].to_numpy(dtype=float), levels["mean"].to_numpy())
-        if trend is not None:
-            kind = classes.get(series.equipment[s], series.equipment[s])
-            moved.setdefault((kind, series.signal[s]), []).append(trend[2])
-            if trend[1] >= 0.95 and abs(trend[2]) >= 6:
-                trends[s] = trend
+    for s, change, steady, strength in slow_trends(series.levels):
+        kind = classes.get(series.equipment[s], series.equipment[s])
+        moved.setdefault((kind, series.signal[s]), []).append(strength)
+        if steady >= 0.95 and abs(strength) >= 6:
+            trends[s] = (change, strength)
     found = []
-    for s, (change, _, strength) in trends.items():
+    for s, (change, strength) in trends.items():
         peers = moved[(classes.get(series.equipment[s], series.equipment[s]), series.signal[s])]
         alike = sum(1 for p in peers if p * strength > 0 and abs(p) > 0.3 * abs(strength)) - 1
         if alike < max(1, 0.5 * (len(peers) - 1)):  # all of a class together: the season, a change of process
@@ -132,25 +138,27 @@ def drifting(records: Records, series: Series) -> Iterator[Finding]:
         )
 
 
-def slow_trend(times: np.ndarray, x: np.ndarray, pieces: int = 12) -> tuple[float, float, float] | None:
-    """(change, steadiness, change in units of scatter) of the medians of twelve pieces of equal time.
+def slow_trends(levels: Levels, parts: int = 12) -> Iterator[tuple[int, float, float, float]]:
+    """(series, change, steadiness, change in units of scatter) of the medians of twelve parts of equal time.
 
-    Steadiness is the rank correlation of the medians with time, 0 to 1. None where the record is too short.
+    Steadiness is the rank correlation of the medians with time, 0 to 1. Series of too short a record are left out.
     """
-    if len(x) < 4 * pieces or times[-1] - times[0] < 10 * DAY:
-        return None
-    piece = np.minimum(((times - times[0]) / (times[-1] - times[0]) * pieces).astype(int), pieces - 1)
-    some = [x[piece == p] for p in range(pieces)]
-    if min(len(p) for p in some) < 3:
-        return None
-    middle = np.array([np.median(p) for p in some])
-    scatter = float(np.median([np.median(np.abs(p - m)) for p, m in zip(some, middle, strict=True)])) * 1.4826
-    if scatter == 0:
-        return None
-    ranks = np.argsort(np.argsort(middle))
-    steady = abs(float(np.corrcoef(ranks, np.arange(pieces))[0, 1]))
-    change = float(middle[-2:].mean() - middle[:2].mean())
-    return change, steady, change / scatter
+    levels = levels.longer(4 * parts)
+    pieces = levels.pieces
+    begin = levels.first[pieces.start]
+    length = (levels.first[pieces.stop - 1] - begin).astype(float)
+    k = np.repeat(np.arange(len(pieces)), pieces.length)
+    part = np.minimum(((levels.first - begin[k]) / np.maximum(length, 1.0)[k] * parts).astype(int), parts - 1)
+    count = np.bincount(k * parts + part, minlength=len(pieces) * parts)
+    stop = np.cumsum(count)
+    middle, scatter = (x.reshape(-1, parts) for x in middles(levels.mean, Pieces(stop - count, stop)))
+    usual = np.median(scatter, axis=1) * 1.4826
+    ranks = np.argsort(np.argsort(middle, axis=1), axis=1) - (parts - 1) / 2
+    steady = np.abs(ranks @ (np.arange(parts) - (parts - 1) / 2)) * 12 / (parts * (parts**2 - 1))
+    change = middle[:, -2:].mean(axis=1) - middle[:, :2].mean(axis=1)
+    judged = (length >= 10 * DAY) & (count.reshape(-1, parts).min(axis=1) >= 3) & (usual != 0)
+    for i in np.flatnonzero(judged):
+        yield int(levels.series[i]), float(change[i]), float(steady[i]), float(change[i] / usual[i])
 
 
 def limits(records: Records, series: Series) -> Iterator[Finding]:
@@ -159,30 +167,37 @@ def limits(records: Records, series: Series) -> Iterator[Finding]:
     declared = records.rows("signals").drop_duplicates(["equipment_id", "signal"])
     if not len(declared):
         return
-    index = {(e, s): i for i, (e, s) in enumerate(zip(declared["equipment_id"], declared["signal"], strict=True))}
-    unknown = [s for s in range(len(series)) if (series.equipment[s], series.signal[s]) not in index]
-    if unknown:
+    index = dict(zip(zip(declared["equipment_id"], declared["signal"], strict=True), range(len(declared)), strict=True))
+    row = np.array([index.get(name, -1) for name in zip(series.equipment, series.signal, strict=True)], dtype=np.int64)
+    unknown = np.flatnonzero(row < 0)
+    if len(unknown):
         yield finding(
             "undeclared_signal",
             "low",
             "readings",
             int(series.count[unknown].sum()),
             f"readings of {len(unknown)} series are of signals that `signals` does not hold: no unit, no limits",
-            [series.name(s) for s in unknown],
+            [series.name(s) for s in unknown[:5]],
         )
-    low, high = declared["low"].to_numpy(), declared["high"].to_numpy()
-    always, never, judged = [], [], 0
-    for s, levels in series.levels():
-        i = index.get((series.equipment[s], series.signal[s]))
-        if i is None or (np.isnan(low[i]) and np.isnan(high[i])) or len(levels) < 5:
-            continue
-        judged += 1
-        mean = levels["mean"].to_numpy()
-        outside = float(np.mean((mean < low[i]) | (mean > high[i])))
-        if outside > 0.9:
-            always.append(f"{series.name(s)}: limits {low[i]:g} to {high[i]:g}, usual value {np.median(mean):.4g}")
-        elif not ((levels["min"] < low[i]) | (levels["max"] > high[i])).any():
-            never.append(series.name(s))
+    yield from _limits(series, row, declared["low"].to_numpy(), declared["high"].to_numpy())
+
+
+def _limits(series: Series, row: np.ndarray, low: np.ndarray, high: np.ndarray) -> Iterator[Finding]:
+    """row: place of the limits of each series in `low` and `high`, -1 for none."""
+    levels = series.levels
+    with_limits = (row >= 0) & ~(np.isnan(low[row]) & np.isnan(high[row]))
+    levels = levels.where(np.repeat((levels.pieces.length >= 5) & with_limits[levels.series], levels.pieces.length))
+    pieces = levels.pieces
+    under, over = (np.repeat(limit[row[levels.series]], pieces.length) for limit in (low, high))
+    outside = pieces.sums(((levels.mean < under) | (levels.mean > over)).astype(np.int64)) / pieces.length > 0.9
+    ever = pieces.sums(((levels.min < under) | (levels.max > over)).astype(np.int64)) > 0
+    judged = len(pieces)
+    always = [
+        f"{series.name(s)}: limits {low[row[s]]:g} to {high[row[s]]:g}, "
+        f"usual value {np.median(levels.of(int(k)).mean):.4g}"
+        for k, s in zip(np.flatnonzero(outside), levels.series[outside], strict=True)
+    ]
+    never = [series.name(s) for s in levels.series[~outside & ~ever]]
     if always:
         yield finding(
             "limits_always_violated",
@@ -227,17 +242,21 @@ def _quality(records: Records, series: Series) -> Iterator[Finding]:
             "a wrong unit or a broken sensor that says it is good",
             [f"{series.name(int(s))}: {int(series.impossible[s])} reading(s)" for s in wrong],
         )
+    yield from _spikes(series)
+
+
+def _spikes(series: Series) -> Iterator[Finding]:
+    levels = series.levels.longer(20)
     spikes = []
-    for s, levels in series.levels():
-        if len(levels) < 20:
-            continue
-        top, bottom = levels["max"].to_numpy(), levels["min"].to_numpy()
+    for k in np.flatnonzero(_over_decades(levels.max, levels.pieces) | _over_decades(levels.min, levels.pieces)):
+        own = levels.of(int(k))
+        top, bottom = own.max, own.min
         odd = beside_neighbours(top, 3) & (np.abs(top) > np.median(np.abs(top)))
         low = beside_neighbours(bottom, 3) & (np.abs(bottom) < np.median(np.abs(bottom)))
         if 0 < (odd | low).mean() < 0.05:
             i = int(np.flatnonzero(odd | low)[0])
             value, usual = (top[i], np.median(top)) if odd[i] else (bottom[i], np.median(bottom))
-            spikes.append(f"{series.name(s)}: {value:g} on {moment(levels['first'].iloc[i])}, usual {usual:.4g}")
+            spikes.append(f"{series.name(levels.series[k])}: {value:g} on {moment(own.first[i])}, usual {usual:.4g}")
     if spikes:
         yield finding(
             "mangled_numbers",
@@ -250,25 +269,36 @@ def _quality(records: Records, series: Series) -> Iterator[Finding]:
         )
 
 
+def _over_decades(values: np.ndarray, pieces: Pieces) -> np.ndarray:
+    """Pieces whose values of one sign spread over a factor 30: in others none is 100 times beside the usual."""
+    out = np.zeros(len(pieces), dtype=bool)
+    for x in (values, -values):
+        least, most = pieces.least(np.where(x > 0, x, np.inf)), pieces.most(np.where(x > 0, x, 0.0))
+        out |= most > 30 * least
+    return out
+
+
 def sampling(series: Series) -> Iterator[Finding]:
     """Machines whose readings come at another rate from some moment on."""
+    levels = series.levels.where((series.levels.n >= 4) & (series.levels.step > 0)).longer(12)
+    pieces, rate = levels.pieces, np.log2(levels.step)
+    at = cuts(rate, pieces, 5)
+    sides = Pieces(pieces.start, at), Pieces(at, pieces.stop)
+    before, after = (middles(rate, side)[0] for side in sides)
+    change = np.abs(after - before)
+    some = np.flatnonzero(change >= 0.75)
+    rough = [
+        quantiles(np.abs(rate - np.repeat(middle, pieces.length)), side.take(some), 0.8)
+        for middle, side in ((before, sides[0]), (after, sides[1]))
+    ]
     found: dict[str, str] = {}
-    for s, levels in series.levels():
-        some = levels[(levels["n"] >= 4) & (levels["step"] > 0)]
-        if len(some) < 12 or series.equipment[s] in found:
-            continue
-        rate = np.log2(some["step"].to_numpy(dtype=float))
-        at = cut(rate, 5)
-        if at is None:
-            continue
-        before, after = rate[:at], rate[at:]
-        change = np.median(after) - np.median(before)
-        if abs(change) < 0.75 or max(_rough(before), _rough(after)) > 0.2 * abs(change):
-            continue
-        found[series.equipment[s]] = (
-            f"{series.name(s)}: every {span(2 ** np.median(before))} before {moment(some['first'].iloc[at])}, "
-            f"every {span(2 ** np.median(after))} after"
+    for k in some[np.maximum(*rough) <= 0.2 * change[some]]:
+        s = int(levels.series[k])
+        told = (
+            f"{series.name(s)}: every {span(2 ** before[k])} before {moment(levels.first[at[k]])}, "
+            f"every {span(2 ** after[k])} after"
         )
+        found.setdefault(series.equipment[s], told)
     if found:
         yield finding(
             "sampling_changed",
@@ -279,7 +309,3 @@ def sampling(series: Series) -> Iterator[Finding]:
             "before and after cannot be compared",
             found.values(),
         )
-
-
-def _rough(x: np.ndarray) -> float:
-    return float(np.quantile(np.abs(x - np.median(x)), 0.8))

@@ -11,7 +11,8 @@ import pandas as pd
 from plant.readiness_records import FAILURE, HARMS, REVIEW, Finding, Records, finding, micros, share
 from plant.tables import TABLES
 
-_MANGLED = re.compile(r"^(?:\d+(?:[.,]\d+)?[eE][+-]?\d+|\d{5,}\.0|#(?:REF!|N/A|NAME\?|VALUE!|DIV/0!|NUM!)|#{3,})$")
+# A spreadsheet writes a long number with one digit before the mark and E+; a key of hex digits has no sign in it.
+_MANGLED = re.compile(r"^(?:\d(?:[.,]\d+)?[eE]\+\d{2,3}|\d{5,}\.0|#(?:REF!|N/A|NAME\?|VALUE!|DIV/0!|NUM!)|#{3,})$")
 _WORDS = {
     "equipment": ("equipment_class",),
     "events": ("code",),

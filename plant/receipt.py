@@ -34,24 +34,38 @@ def unchanged(store: Path, site: Path, data: Path) -> dict[str, Any] | None:
     return _all_known(kept["answer"]) if same else None
 
 
-def keep(store: Path, site: Any, data: Path, answer: Mapping[str, Any], loaded: Mapping[str, Any]) -> None:
-    """Write the receipt of a connect; for sources that are asked anew each time there is none.
+def keep(
+    store: Path,
+    site: Any,
+    data: Path,
+    answer: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    labels: Mapping[str, list[str]],
+) -> None:
+    """Write the receipt of a connect. There is none where sources are asked anew each time, or where the folder holds
+    other files than the connect has read: something came in meanwhile.
 
-    loaded: entries of the manifest by `source:label`, whose hashes are those of what was read.
+    manifest: that of the load, whose hashes are those of what was read. labels: source -> labels of its exports.
     """
     path = _path(store, site.folder, data)
+    path.unlink(missing_ok=True)
     if any(s.format in _ASKED_ANEW for s in site.sources.values()):
-        path.unlink(missing_ok=True)
         return
     patterns = sorted({s.path for s in site.sources.values()})
-    known = {str((data / key.partition(":")[2]).absolute()): entry.get("sha256") for key, entry in loaded.items()}
+    known = {
+        str((data / label).absolute()): manifest["sources"].get(f"{name}:{label}", {}).get("sha256")
+        for name, several in labels.items()
+        for label in several
+    }
+    if sorted(known) != _found(data, patterns) or None in known.values():
+        return
     receipt = {
         "site": site.name,
         "code": _code(),
-        "load": _last_load(store / site.name),
+        "load": int(manifest["load"]),
         "configuration": {str(path.absolute()): sha for path, sha in site.files.items()},
         "patterns": patterns,
-        "exports": {p: known.get(p) or _sha(Path(p)) for p in _found(data, patterns)},
+        "exports": known,
         "answer": answer,
     }
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from plant.connect import Loading, needed_columns
 from plant.errors import SteadylineError, listing
 from plant.exports import Export, read
-from plant.mapping import ItemMapper, malformed_rows
+from plant.loading import Loading, needed_columns, split_open
+from plant.mapping import malformed_rows
 from plant.quarantine import CLASH
 from plant.site import Site
 from plant.store import Count, Store
@@ -89,12 +89,19 @@ def release(
             read_again = []
             for (source, label), rows in aside[~clashes].groupby(["source", "file"], sort=False):
                 export = exports.get((source, label))
-                why = _not_to_be_read(job, export, f"{source}:{label}")
+                entry = job.done.get(f"{source}:{label}", {})
+                old = rows["load"] < entry.get("loaded_in", 0)
+                if export is not None and old.any():
+                    left.append(f"{int(old.sum())} row(s) of {label}: they stood in what the export held before")
+                    rows = rows[~old]
+                why = _not_to_be_read(job, export, entry)
+                if not len(rows):
+                    continue
                 if why or export is None:
                     left.append(f"{len(rows)} row(s) of {label}: {why}")
-                else:
-                    progress(f"{site.sources[source].system}: {label}")
-                    read_again.append(_read_again(job, export, rows, everything))
+                    continue
+                progress(f"{site.sources[str(source)].system}: {label}")
+                read_again.append(_read_again(job, export, rows, everything))
             job.load.released = pd.concat(read_again) if read_again else aside.iloc[:0]
             job.gather()
             counts = store.commit(job.load, now, {"site_digest": site.digest})
@@ -105,20 +112,20 @@ def release(
     return Released(site.name, version, {n: c for n, c in counts.items() if c.read}, left)
 
 
-def _not_to_be_read(job: Loading, export: Export | None, key: str) -> str:
+def _not_to_be_read(job: Loading, export: Export | None, entry: dict[str, Any]) -> str:
     """Why the rows of an export cannot be read again, or nothing."""
     if export is None:
         return "the export is no longer there"
     sha = job.prints[export.source_name][export.label]
     if sha is None:
         return "only a connect asks the database again"
-    if sha != job.done.get(key, {}).get("sha256"):
+    if sha != entry.get("sha256"):
         return "the export has changed since; connect reads it"
     return ""
 
 
 def _read_again(job: Loading, export: Export, rows: pd.DataFrame, aside: pd.DataFrame) -> pd.DataFrame:
-    """Reads rows of an export; returns those that were read, which are all of it where its rows hang together."""
+    """Reads rows of an export; returns those that were met, which are all of it where its rows hang together."""
     name, key = export.source_name, f"{export.source_name}:{export.label}"
     tables = set(rows["table"])
     items = [(t, item) for t, item in job.items[name] if t in tables]
@@ -130,17 +137,25 @@ def _read_again(job: Loading, export: Export, rows: pd.DataFrame, aside: pd.Data
     if any(item.needs_all_rows for _, item in items):
         clashes = aside["reason"].str.contains(CLASH, regex=False)
         same = (aside["source"] == name) & (aside["file"] == export.label) & aside["table"].isin(tables)
-        rows, lines = aside[same & ~clashes], None
-    mappers = [ItemMapper(job.site, table, item, job.lookups) for table, item in items]
-    for raw in read(export, needed_columns(items, export), lines):
-        for mapper in mappers:
+        rows, lines = aside[same & ~clashes & (aside["load"] >= old.get("loaded_in", 0))], None
+    mappers = job.mappers(name, old.get("carry_in", {}), tables)
+    met: set[int] = set()
+    for raw in read(replace(export, after=None), needed_columns(items, export), lines):
+        met.update(raw.lines.tolist())
+        for mapper in mappers.values():
             job.keep(counts, mapper.rows(raw))
         if raw.malformed:
+            met.update(m.line for m in raw.malformed)
             for table in sorted(tables):
                 job.keep_malformed(counts, table, malformed_rows(table, name, raw))
-    for mapper in mappers:
+    last = job.exports[name][-1].label == export.label
+    for at, mapper in mappers.items():
         if (rest := mapper.end()) is not None:
-            job.keep(counts, rest)
+            ended, going_on = split_open(job.items[name][int(at.rpartition("/")[2])][1], rest)
+            job.keep(counts, ended)
+            if last:  # else the next export has told how they went on
+                job.keep(counts, going_on)
+    rows = rows[rows["line"].isin(met)]
     for table, count in counts.items():
         was = entry["tables"].setdefault(table, Count().as_dict())
         was["quarantined"] += count.quarantined - int((rows["table"] == table).sum())

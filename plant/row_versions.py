@@ -69,7 +69,8 @@ def new_rows(
     dated = frame["recorded_at"].notna().to_numpy()
     ages = age(frame["source_file"])
     repeated = frame.duplicated([KEY, ROW, "recorded_at"]).to_numpy()
-    known = repeated | _superseded(frame, dated, ages)
+    superseded = _superseded(frame, dated, ages)
+    known = repeated | superseded
     clash = np.zeros(len(frame), dtype=bool)
     latest = before.sort_values("recorded_at", na_position="first", kind="stable").drop_duplicates(KEY, keep="last")
     at = pd.Index(latest[KEY]).get_indexer(frame[KEY])
@@ -87,14 +88,22 @@ def new_rows(
         staged[had] = newest[STAGED].to_numpy() & (ages[had] == theirs)
         known |= ~dated & (same | older)
         clash |= ~dated & ~same & ~older & staged
-    if dated.any() and had.any():
-        versions = [KEY, "recorded_at"]
-        mine = pd.MultiIndex.from_frame(frame[[*versions, ROW]])
-        known |= dated & mine.isin(pd.MultiIndex.from_frame(before[[*versions, ROW]]))
-        now_staged = pd.MultiIndex.from_frame(before.loc[before[STAGED], versions])
-        clash |= dated & ~known & pd.MultiIndex.from_frame(frame[versions]).isin(now_staged)
+        if dated.any():
+            versions = [KEY, "recorded_at"]
+            mine = pd.MultiIndex.from_frame(frame[versions])
+            known |= dated & pd.MultiIndex.from_frame(frame[[*versions, ROW]]).isin(
+                pd.MultiIndex.from_frame(before[[*versions, ROW]])
+            )
+            clash |= dated & ~known & mine.isin(pd.MultiIndex.from_frame(before.loc[before[STAGED], versions]))
+            # The source has said something else at the same moment before: a second word counts from now on.
+            again = dated & ~known & ~clash & mine.isin(pd.MultiIndex.from_frame(before[versions]))
+            later = np.zeros(len(frame), dtype=bool)
+            later[had] = newest["recorded_at"].to_numpy() >= frame["recorded_at"].to_numpy()[had]
+            known |= again & same & later
+            undated = again & ~known
+            frame.loc[undated, "recorded_at"] = pd.NaT
     # Against all rows of this load: the first may be known already, and the second is no correction of it then.
-    several = frame[~repeated & ~_superseded(frame, dated, ages)].duplicated([KEY, "recorded_at"])
+    several = frame[~repeated & ~superseded].duplicated([KEY, "recorded_at"])
     clash |= several.reindex(frame.index, fill_value=False).to_numpy(dtype=bool)
     clash &= ~known
     rows = frame[~known & ~clash].copy()

@@ -107,6 +107,11 @@ def load_site(folder: str | Path) -> Site:
     }
     walks, reviews = read_crosswalks(merged, problems, files)
     tables = Checks(merged, problems, files, walks).tables()
+    for table, item in ((t, i) for t, items in tables.items() for i in items):
+        since = getattr(sources.get(item.source), "since", None)
+        if since is not None and item.needs_all_rows:
+            what = f"reads '{item.source}' from its high-water mark on (since), and keep, intervals and @content need"
+            problems.add(place / "tables" / table, f"{what} every row; allowed: a source without since")
     if problems.lines or head is None:
         bases = " and what it extends have" if len(layers) > 1 else " has"
         raise SiteError(

@@ -27,9 +27,8 @@ import pyarrow.compute as pc
 
 from plant.errors import NotReady, StoreError
 from plant.load_readings import ReadingsLoad
-from plant.mapping import QUARANTINE_COLUMNS
 from plant.parts import READINGS, SCHEMA
-from plant.quarantine import not_read_again, text_table, with_source
+from plant.quarantine import not_read_again, same_rows, text_table, with_source
 from plant.row_versions import HASHES, KEY, ROW, STAGED, Age, new_rows, no_hashes
 from plant.snapshot import QUARANTINE, SERIES, Snapshot, delta_table
 from plant.tables import LINEAGE, TABLES, Table, arrow_schema, conform
@@ -64,7 +63,7 @@ class Load:
     """
 
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    quarantine: list[pd.DataFrame] = field(default_factory=list)
+    quarantine: list[pa.Table] = field(default_factory=list)
     counts: dict[str, Count] = field(default_factory=dict)
     sources: dict[str, Any] = field(default_factory=dict)
     marks: dict[str, Any] = field(default_factory=dict)
@@ -176,7 +175,7 @@ class Store:
             count.loaded += readings.loaded
             count.known += readings.known
             count.quarantined += sum(len(c) for c in readings.clashes)
-            aside += [with_source(c, load.sources) for c in readings.clashes]
+            aside += [text_table(with_source(c, load.sources)) for c in readings.clashes]
         for name, frame in load.tables.items():
             if name == READINGS:
                 continue
@@ -188,16 +187,20 @@ class Store:
             count.known += news.known
             count.quarantined += len(news.clashes)
             if len(news.clashes):
-                aside.append(with_source(news.clashes, load.sources))
+                aside.append(text_table(with_source(news.clashes, load.sources)))
             if len(news.rows):
                 fresh[name] = news.rows
         sources = {**(last["sources"] if last else {}), **load.sources}
         marks = {**(last.get("marks", {}) if last else {}), **load.marks}
+        before, after = self._quarantine_now(last, load, aside, number)
         added = bool(fresh) or bool(readings and readings.actions)
-        moved = last is None or last["sources"] != sources or last.get("marks", {}) != marks
-        if not added and not any(len(q) for q in aside) and not moved and load.released is None:
+        moved = last is None or _content(last["sources"]) != _content(sources) or last.get("marks", {}) != marks
+        put_aside = not same_rows(before, after)
+        if not added and not put_aside and not moved:
             return load.counts
-        quarantine = self._put_aside(last, load, aside, number)
+        quarantine = last.get("quarantine") if last else None
+        if put_aside:
+            quarantine = self._put_aside(before, after, quarantine)
         for name, rows in fresh.items():
             versions[name] = self._append(name, _arrow(TABLES[name], rows), versions.get(name))
         series = last.get(SERIES) if last else None
@@ -249,19 +252,24 @@ class Store:
         frame = frame.sort_values("recorded_at", kind="stable", na_position="first")
         return frame.drop_duplicates(KEY, keep="last")
 
-    def _put_aside(self, last: dict[str, Any] | None, load: Load, aside: list[pd.DataFrame], number: int) -> int | None:
-        """The quarantine after this load; returns the version of its table, None where nothing was ever put aside."""
-        version = last.get("quarantine") if last else None
-        fresh = _stacked(aside, QUARANTINE_COLUMNS)
-        fresh.insert(0, "load", float(number))
+    def _quarantine_now(
+        self, last: dict[str, Any] | None, load: Load, aside: list[pa.Table], number: int
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The quarantine as the last load left it, and as this one leaves it: what was kept first."""
         before = Snapshot(self.folder, last or {"data_version": ""}).quarantine()
+        if not aside:
+            fresh = pd.DataFrame(columns=list(before.columns))
+        else:
+            fresh = pa.concat_tables(aside).to_pandas(strings_to_categorical=True)
+            fresh.insert(0, "load", float(number))
         kept = not_read_again(before, fresh, (last or {}).get("sources", {}), load.sources, load.released)
-        if not len(fresh) and len(kept) == len(before):
-            return version
-        if len(kept) == len(before):
-            return self._append(QUARANTINE, text_table(fresh), version)
-        together = _stacked([kept, fresh], list(fresh.columns))
-        return self._append(QUARANTINE, text_table(together), version, "overwrite")
+        return before, _stacked([kept, fresh], list(fresh.columns))
+
+    def _put_aside(self, before: pd.DataFrame, after: pd.DataFrame, version: int | None) -> int:
+        """Write the quarantine; returns the version of its table."""
+        if len(after) >= len(before) and same_rows(before, after.iloc[: len(before)]):
+            return self._append(QUARANTINE, text_table(after.iloc[len(before) :]), version)
+        return self._append(QUARANTINE, text_table(after), version, "overwrite")
 
     def _append(
         self, name: str, rows: pa.Table, version: int | None, mode: Literal["append", "overwrite"] = "append"
@@ -327,6 +335,12 @@ def _arrow(table: Table, rows: pd.DataFrame) -> pa.Table:
 def _stacked(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     filled = [f for f in frames if len(f)]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=columns)
+
+
+def _content(sources: dict[str, Any]) -> dict[str, Any]:
+    """What of the remembered exports makes a load worth a data version; being read anew is no change."""
+    told = ("sha256", "carry", "carry_in")
+    return {k: [s.get(t) for t in told] + ([] if s.get("volatile") else [s.get("mark")]) for k, s in sources.items()}
 
 
 def _loaded_in(last: dict[str, Any] | None, entry: str, new: dict[str, Any], number: int) -> int:

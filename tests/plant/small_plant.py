@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +22,17 @@ DAYS = 130
 Tables = dict[str, pd.DataFrame]
 
 
-def small_site(folder: Path) -> Site:
-    """A site in which each table has a source of its own, in UTC."""
+def small_site(folder: Path, also: Mapping[str, str] | None = None) -> Site:
+    """A site in which each table has a source of its own, in UTC. also: further sources with the table each feeds."""
+    fed = {t: t for t in TABLES} | dict(also or {})
     sources = "\n".join(
-        f"  {t}: {{system: {_SYSTEMS.get(t, 'MES')}, path: {t}.csv, format: csv, time_zone: UTC}}" for t in TABLES
+        f"  {s}: {{system: {_SYSTEMS.get(t, 'MES')}, path: {s}.csv, format: csv, time_zone: UTC}}"
+        for s, t in fed.items()
     )
-    columns = {t: _mapping(t) for t in TABLES}
-    tables = "\n".join(f"  {t}:\n    - source: {t}\n      columns: {{{columns[t]}}}" for t in TABLES)
+    items = {
+        t: "".join(f"\n    - source: {s}\n      columns: {{{_mapping(t)}}}" for s in fed if fed[s] == t) for t in TABLES
+    }
+    tables = "\n".join(f"  {t}:{several}" for t, several in items.items())
     folder.mkdir(parents=True, exist_ok=True)
     text = f"site: small\ntitle: A small plant\ntime_zone: Europe/Berlin\nsources:\n{sources}\ntables:\n{tables}\n"
     (folder / "site.yaml").write_text(text, encoding="utf-8")

@@ -14,10 +14,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from plant.readiness import Finding, readiness
+from plant.readiness_conversions import conversions, jump, matching
 from plant.readiness_gaps import unusual_pauses
 from plant.readiness_records import HOUR
 from plant.readiness_scan import COLUMNS, ReadingsScan, Steps
-from plant.readiness_units import conversions, jump, matching
 from plant.site import Site
 from plant.snapshot import Frames
 from tests.plant.small_plant import Tables, report, small_plant, small_site, told

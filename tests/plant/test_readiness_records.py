@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plant.readiness import readiness
 from plant.readiness_offsets import Moments, estimate
 from plant.readiness_records import MINUTE
 from plant.readiness_swaps import beside, in_order, swappable
 from plant.readiness_units import beside_neighbours
 from plant.readiness_words import abbreviates, same_spelling
 from plant.site import Site
+from plant.snapshot import Frames
 from tests.plant.small_plant import Tables, report, small_plant, small_site, told
 
 
@@ -220,6 +222,8 @@ def test_keys_that_a_spreadsheet_has_mangled(site: Site, clean: Tables) -> None:
     results = clean["lab_results"].copy()
     results.loc[:2, "result_id"] = ["1.92618E+09", "1926183442.0", "#REF!"]
     assert told(site, clean | {"lab_results": results})["mangled_numbers", "lab_results"].count == 3
+    results.loc[:2, "result_id"] = ["005064539e777395", "1e5", "12E+05"]
+    assert ("mangled_numbers", "lab_results") not in told(site, clean | {"lab_results": results}), "keys of hex digits"
 
 
 # -- numbers ---------------------------------------------------------------------------------------------------------
@@ -281,6 +285,53 @@ def test_machines_and_feeds_that_went_silent(site: Site, clean: Tables) -> None:
     assert found["equipment_without_records", "equipment"].examples == ["mill-9"]
     stale = told(site, clean | {"lab_results": (r := clean["lab_results"])[r["approved_at"] < end]})
     assert "lab_results" in stale["stale_feed", "lab_results"].examples[0]
+
+
+END = pd.Timestamp("2024-03-20", tz="UTC")
+MILLS = ["mill-1", "mill-2", "mill-3"]
+
+
+def mill_states_until(end: pd.Timestamp, tables: Tables) -> Tables:
+    """Only the mills report states, and no longer than to the end."""
+    events = tables["events"]
+    return tables | {"events": events[events["equipment_id"].isin(MILLS) & (events["ts"] < end)]}
+
+
+@pytest.mark.parametrize(
+    ("late", "over"), [(pd.Timedelta(0), True), (pd.Timedelta(1, "D"), True), (pd.Timedelta(20, "D"), False)]
+)
+def test_a_feed_of_retired_machines_is_over(site: Site, clean: Tables, late: pd.Timedelta, over: bool) -> None:
+    tables = mill_states_until(END, clean)
+    retired = clean["equipment"].assign(retired_at=pd.Series([END + late] * 3 + [pd.NaT] * 3))
+    assert ("stale_feed", "events") in told(site, tables)
+    assert (("stale_feed", "events") not in told(site, tables | {"equipment": retired})) == over
+    kept = retired.assign(retired_at=retired["retired_at"].where(retired["equipment_id"] != "mill-2"))
+    assert ("stale_feed", "events") in told(site, tables | {"equipment": kept}), "one goes on"
+
+
+def test_a_feed_whose_machines_end_in_all_systems_is_over(tmp_path: Path, clean: Tables) -> None:
+    site = small_site(tmp_path, {"mills": "events"})
+
+    def stale(tables: Tables) -> list[str]:
+        events = tables["events"]
+        file = np.where(events["equipment_id"].isin(MILLS), "mills.csv", "events.csv")
+        tables = tables | {"events": events.assign(source_file=file)}
+        labels = {"events": ["events.csv"], "mills": ["mills.csv"]}
+        found = readiness(site, Frames(tables), {}, labels).findings
+        return [e.partition(":")[0] for f in found if f.code == "stale_feed" for e in f.examples]
+
+    def without_mills(table: str, column: str, since: pd.Timestamp) -> pd.DataFrame:
+        rows = clean[table]
+        return rows[~(rows["equipment_id"].isin(MILLS) & (rows[column] > since))]
+
+    events = clean | {"events": without_mills("events", "ts", END)}
+    assert stale(events) == ["events from mills"]
+    columns_of = {"readings": "ts", "work_orders": "opened_at", "downtime": "started_at", "batch_steps": "started_at"}
+    assert stale(events | {t: without_mills(t, c, END) for t, c in columns_of.items()}) == []
+    nobody_else = {t: without_mills(t, c, pd.Timestamp(0, tz="UTC")) for t, c in columns_of.items()}
+    assert stale(events | nobody_else) == ["events from mills"], "nobody else says that they ended"
+    ended = mill_states_until(END, clean | {t: without_mills(t, c, END) for t, c in columns_of.items()})
+    assert stale(ended) == ["events from mills"], "the mixers go on without a single event"
 
 
 def test_orders(site: Site, clean: Tables) -> None:

@@ -25,6 +25,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+import deltalake.writer  # its import is no step of a load
 from plant.connect import connect
 from plant.site import load_site
 

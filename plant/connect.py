@@ -22,12 +22,16 @@ from plant.store import Count, Store
 
 @dataclass(frozen=True)
 class Connected:
-    """What a connect did: counts per table, exports per source, the readiness report, the data version it left."""
+    """What a connect did: counts per table, exports per source, the readiness report, the data version it left.
+
+    retired: rows by table that the mapping, mended since, no longer gives; the data versions before this one hold them.
+    """
 
     site: Site
     tables: dict[str, Count]
     sources: dict[str, dict[str, Any]]
     labels: dict[str, list[str]]
+    retired: dict[str, int]
     readiness: Readiness
     snapshot: Snapshot
 
@@ -41,6 +45,7 @@ class Connected:
             "simulated": self.site.simulated,
             "data_version": self.snapshot.data_version,
             "tables": {name: count.as_dict() for name, count in self.tables.items()},
+            "retired": self.retired,
             "sources": self.sources,
             **self.readiness.as_dict(),
             "assumptions": list(self.site.assumptions),
@@ -54,22 +59,40 @@ def connect(site: Site, data: Path, root: Path, progress: Progress = lambda _: N
     """
     store = Store(root, site.name)
     with store.lock():
-        last = store.manifest() or {}
-        job = Loading(site, data, last, progress)
-        now = pd.Timestamp.now(tz="UTC").as_unit("us")
-        readings = store.begin(job.load, now)
-        try:
-            for name in site.sources:
-                for export in job.exports[name]:
-                    job.take(export)
-            job.gather()
-            progress("committing")
-            counts = store.commit(job.load, now, {"site_digest": site.digest})
-        except BaseException:
-            readings.abandon()
-            raise
+        job, counts = _load(store, site, data, progress)
+        retired = dict(job.load.retired)
+        if again := job.skipped(set(retired)):
+            # What was taken out may stand in exports of other sources too, as rows that were known: they are asked.
+            second, told = _load(store, site, data, progress, again)
+            counts = {name: _together(counts[name], told[name]) for name in counts}
+            job.load.sources.update(second.load.sources)
         snapshot = store.snapshot()
     labels = {name: [e.label for e in several] for name, several in job.exports.items()}
     progress("looking at what came in")
     found = kept_readiness(site, snapshot, counts, labels)
-    return Connected(site, counts, job.sources(), labels, found, snapshot)
+    return Connected(site, counts, job.sources(), labels, retired, found, snapshot)
+
+
+def _load(
+    store: Store, site: Site, data: Path, progress: Progress, forced: frozenset[str] = frozenset()
+) -> tuple[Loading, dict[str, Count]]:
+    """One load, committed; forced: exports to be read although nothing has changed."""
+    job = Loading(site, data, store.manifest() or {}, progress, forced)
+    now = pd.Timestamp.now(tz="UTC").as_unit("us")
+    readings = store.begin(job.load, now, job.anew)
+    try:
+        for name in site.sources:
+            for export in job.exports[name]:
+                job.take(export)
+        job.gather()
+        progress("committing")
+        return job, store.commit(job.load, now, {"site_digest": site.digest})
+    except BaseException:
+        readings.abandon()
+        raise
+
+
+def _together(first: Count, second: Count) -> Count:
+    """Two loads of the same exports told as one."""
+    loaded = first.loaded + second.loaded
+    return Count(second.read, loaded, second.read - second.quarantined - loaded, second.quarantined)

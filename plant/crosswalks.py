@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from plant.errors import listing, nearest
+from plant.errors import did_you_mean, listing, nearest
 from plant.site_inheritance import Given, Layer, Merged, Place, is_below, is_file, word
 from plant.site_problems import Problems
 
@@ -51,7 +51,7 @@ class SiteFiles:
         if not is_file(path):
             there = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.csv"))
             beside = listing(there) or "no CSV files in the site folder"
-            self.problems.add(place, f"file '{name}' does not exist; there are: {beside} {nearest(name, there)}")
+            self.problems.add(place, f"file '{name}' does not exist; there are: {beside}{did_you_mean(name, there)}")
             return []
         content = path.read_bytes()
         self.add(path, content)
@@ -161,7 +161,7 @@ def _laid_over(
     known = [str(c) for c in frame.index]
     for code, given in over.keys.items():
         if given.value is None and word(code) not in known:
-            what = f"null removes nothing: allowed: {listing(known)} {nearest(word(code), known)}"
+            what = f"null removes nothing: allowed: {listing(known)}{did_you_mean(word(code), known)}"
             problems.add(place / code, what)
     removed = [word(code) for code, given in over.keys.items() if given.value is None]
     codes = _codes(Given({k: v for k, v in over.keys.items() if v.value is not None}, over.layer), place, problems)
@@ -187,7 +187,7 @@ def _review_problems(row: dict[str, str]) -> list[str]:
     out = []
     status = row.get("review", "")
     if status and status not in REVIEWS:
-        out.append(f"review: found '{status}'; allowed: {listing(REVIEWS)} {nearest(status, REVIEWS)}".rstrip())
+        out.append(f"review: found '{status}'; allowed: {listing(REVIEWS)}{did_you_mean(status, REVIEWS)}")
     day = row.get("reviewed_on", "")
     if day:
         try:

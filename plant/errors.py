@@ -72,6 +72,12 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     return f"did you mean '{match[0]}'?" if match else ""
 
 
+def did_you_mean(word: str, allowed: Iterable[str]) -> str:
+    """`; did you mean 'x'?`, to go on with in a sentence, or nothing."""
+    found = nearest(word, allowed)
+    return f"; {found}" if found else ""
+
+
 def listing(words: Iterable[object], most: int = 12) -> str:
     """`a, b, c (and 7 more)`: a list short enough to be read in an error."""
     every = [str(w) for w in words]

@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from plant.parts import READINGS, SCHEMA, STRETCH, PartWriter, stretches
+from plant.parts import READINGS, SCHEMA, STRETCH, PartWriter, series_of, stretches, without
 from plant.row_versions import HASHES, KEY, ROW, STAGED, Age, new_rows, no_hashes, with_hashes
 from plant.tables import TABLES, conform
 
@@ -73,11 +73,40 @@ class ReadingsLoad:
         self._writer: PartWriter | None = None
         self._pool = ThreadPoolExecutor(1, "parts")
         self._written: Future[None] | None = None
+        self.removed: list[Path] = []
+        self.rewritten: list[dict[str, Any]] = []
+        self._start(series)
+
+    def _start(self, series: pd.DataFrame) -> None:
+        """Begin with what is stored of each series."""
+        self.index, empty = {}, np.empty(0, dtype=np.int64)
+        self.rows, self.first, self.last = empty, empty, empty
         if len(series):
             codes = [self.words[c].codes(pd.Categorical(series[c])) for c in ("equipment_id", "signal")]
             self.index = {pair: i for i, pair in enumerate(zip(*(c.tolist() for c in codes), strict=True))}
             self.rows = series["rows"].to_numpy(dtype=np.int64)
             self.first, self.last = (_micros(series[c]) for c in ("first_ts", "last_ts"))
+
+    def drop(self, files: frozenset[str]) -> int:
+        """Take out the readings that came from some files, before anything is added; returns how many.
+
+        The parts that hold some are written again without them.
+        """
+        left, gone = [], 0
+        for number, path in enumerate(self.stored):
+            action, rows = without(path, self.folder / f"{self.prefix}-kept-{number:04d}.parquet", files)
+            gone += rows
+            if not rows:
+                left.append(path)
+                continue
+            self.removed.append(path)
+            if action is not None:
+                self.rewritten.append(action)
+                left.append(self.folder / action["path"])
+        if gone:
+            self.stored = left
+            self._start(series_of(left))
+        return gone
 
     def add(self, frame: pd.DataFrame) -> None:
         """Readings as a mapping item gives them (words as categories), in the order of their export."""
@@ -107,7 +136,7 @@ class ReadingsLoad:
         self._pool.shutdown(wait=True, cancel_futures=True)
         if self._writer is not None:
             self._writer.abandon()
-        for action in self.actions:
+        for action in [*self.actions, *self.rewritten]:
             (self.folder / action["path"]).unlink(missing_ok=True)
 
     def series(self) -> pd.DataFrame:

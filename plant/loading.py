@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from plant.errors import SiteError, nearest
+from plant.errors import SiteError, did_you_mean
 from plant.exports import Export, find_exports, fingerprint, header, later, read
 from plant.forms import Item
 from plant.mapping import ItemMapper, Lookups, Mapped, check_columns, malformed_rows
@@ -35,8 +35,15 @@ class Loading:
     it is looked up in, what came before it), the intervals that it found open and left open, its rows by table.
     """
 
-    def __init__(self, site: Site, data: Path, last: dict[str, Any], progress: Progress):
-        self.site, self.progress, self.load = site, progress, Load()
+    def __init__(
+        self,
+        site: Site,
+        data: Path,
+        last: dict[str, Any],
+        progress: Progress,
+        forced: frozenset[str] = frozenset(),
+    ):
+        self.site, self.progress, self.load, self.forced = site, progress, Load(), forced
         self.done, self.marks = last.get("sources", {}), last.get("marks", {})
         self.items = {
             name: [(table, item) for table, several in site.tables.items() for item in several if item.source == name]
@@ -51,6 +58,32 @@ class Loading:
         self.pieces: dict[str, list[Mapped]] = {}
         self.carried: dict[str, dict[str, Any]] = {}  # of a source: what its last export left open
         self.held: dict[str, list[tuple[dict[str, Any], dict[str, Count], Mapped]]] = {}  # rows of those
+
+    @property
+    def anew(self) -> frozenset[str]:
+        """Files whose readings get other keys: their content is known, and what tells machine, signal or time has
+        changed in the mapping."""
+        return frozenset(
+            e.label
+            for name, several in self.exports.items()
+            for e in several
+            if self._reread(e) and self.done[_key(e)].get("keys") != self._keys_digest(name)
+        )
+
+    def _reread(self, export: Export) -> bool:
+        """Whether an export is read again, whole and with the content that it had, as its mapping has changed."""
+        old = self.done.get(_key(export), {})
+        same = old.get("sha256") is not None and old["sha256"] == self.prints[export.source_name][export.label]
+        return same and export.after is None and old.get("mapping") != self.mapping[export.source_name]
+
+    def skipped(self, tables: set[str]) -> frozenset[str]:
+        """Exports that feed some of these tables and were not read in this load."""
+        return frozenset(
+            _key(e)
+            for name, several in self.exports.items()
+            for e in several
+            if tables & {t for t, _ in self.items[name]} and not self._reread(e)
+        )
 
     def _after(self, export: Export) -> str | None:
         """High-water mark of an export; under a mapping that has changed it is read from the start."""
@@ -76,14 +109,23 @@ class Loading:
         # Where the export before this one is no longer there, what it left open is remembered.
         before = self.carried[name] if name in self.carried else (old or {}).get("carry_in", {})
         mark = self._mark(name, sha, before)
-        if sha is not None and old is not None and old["mark"] == mark:
+        if sha is not None and old is not None and old["mark"] == mark and key not in self.forced:
             _count_again(self.load, old["tables"])
             self.load.sources[key] = dict(old)
             self.carried[name] = old.get("carry", {})
             self.held.pop(name, None)  # it has gone on with just these, and the store holds what became of them
             return
         # Known to the store from now on: how old the content is decides which of two rows is the later one.
-        entry = self.load.sources[key] = {"sha256": sha, "mark": mark, "whole": export.after is None, "tables": {}}
+        entry = self.load.sources[key] = {
+            "sha256": sha,
+            "mark": mark,
+            "mapping": self.mapping[name],
+            "keys": self._keys_digest(name),
+            "whole": export.after is None,
+            "tables": {},
+        }
+        if self._reread(export):
+            self.load.reread.add(export.label)
         counts: dict[str, Count] = {}
         mappers = self.mappers(name, before)
         high = self._read(export, mappers, counts)
@@ -140,6 +182,16 @@ class Loading:
         parts += [f"{walk} {site.crosswalks[walk].to_json(orient='split')}" for walk in used]
         if source.url is not None and source.url.startswith("env:"):
             parts.append(os.environ.get(source.url.removeprefix("env:"), ""))  # another database, another content
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def _keys_digest(self, name: str) -> str:
+        """Changes with whatever tells machine, signal and time of the readings of a source."""
+        parts = [self.site.sources[name].model_dump_json()]
+        for item in (item for table, item in self.items[name] if table == READINGS):
+            forms = {key: item.columns[key] for key in TABLES[READINGS].key if key in item.columns}
+            parts.append(item.model_copy(update={"columns": forms}).model_dump_json())
+        used = sorted(walk for walk in self.site.crosswalks if any(f'"{walk}"' in part for part in parts))
+        parts += [f"{walk} {self.site.crosswalks[walk].to_json(orient='split')}" for walk in used]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def _looked(self, name: str) -> list[str]:
@@ -269,7 +321,7 @@ def check_headers(site: Site, exports: dict[str, list[Export]]) -> None:
                     for lookup in item.lookups():
                         if lookup.source == name:
                             problems += [
-                                f"{export.label}: lookup needs column '{theirs}' {nearest(theirs, present)}".rstrip()
+                                f"{export.label}: lookup needs column '{theirs}'{did_you_mean(theirs, present)}"
                                 for theirs in sorted(lookup.columns())
                                 if theirs not in present and not theirs.startswith("@")
                             ]

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from plant import cells as c
 from plant.content_keys import ContentKeys
-from plant.errors import listing, nearest
+from plant.errors import did_you_mean, listing
 from plant.forms import PLACE, PSEUDO, Item
 from plant.intervals import IntervalRows
 from plant.kept_rows import KeptRows
@@ -179,7 +179,7 @@ def check_columns(item: Item, present: Iterable[str]) -> list[str]:
     """One line for each column of the item that the file does not have."""
     present = list(present)
     return [
-        f"source '{item.source}' has no column '{name}' {nearest(name, [*present, *sorted(PSEUDO)])}".rstrip()
+        f"source '{item.source}' has no column '{name}'{did_you_mean(name, [*present, *sorted(PSEUDO)])}"
         + f"; it has: {listing(present, 40)}"
         for name in sorted(item.source_columns() - set(present))
     ]

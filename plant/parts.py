@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 READINGS = "readings"
@@ -82,6 +84,57 @@ class PartWriter:
         """Forget the file."""
         self._writer.close()
         self.path.unlink(missing_ok=True)
+
+
+def without(path: Path, target: Path, files: frozenset[str]) -> tuple[dict[str, Any] | None, int]:
+    """A part written again without the rows of some files: what Delta has to know of it, and how many rows went.
+
+    (None, 0): the part has no row of theirs. (None, n): it has no other.
+    """
+    gone, writer = 0, PartWriter(target)
+    theirs = pa.array(sorted(files), pa.string())
+    for stretch in stretches([path]):
+        keep = pc.invert(pc.fill_null(pc.is_in(stretch["source_file"].cast(pa.string()), value_set=theirs), False))
+        kept = stretch.filter(keep)
+        gone += stretch.num_rows - kept.num_rows
+        if kept.num_rows:
+            times = pc.min_max(kept["ts"].cast(pa.int64()))
+            writer.add(_as_written(kept), times["min"].as_py(), times["max"].as_py())
+    if not gone or not writer.rows:
+        writer.abandon()
+        return None, gone
+    return writer.close(), gone
+
+
+def _as_written(stretch: pa.Table) -> pa.Table:
+    return pa.table([_one(stretch[f.name], f.type) for f in _WRITTEN], schema=_WRITTEN)
+
+
+def _one(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
+    made = column.unify_dictionaries() if pa.types.is_dictionary(kind) else column
+    return made.cast(kind).combine_chunks()
+
+
+def series_of(paths: Iterable[Path]) -> pd.DataFrame:
+    """equipment_id, signal, rows, first_ts, last_ts of every series in some parts."""
+    found = []
+    for stretch in stretches(paths, ["equipment_id", "signal", "ts"]):
+        plain = pa.table(
+            {
+                "equipment_id": stretch["equipment_id"].cast(pa.string()),
+                "signal": stretch["signal"].cast(pa.string()),
+                "ts": stretch["ts"],
+            }
+        )
+        found.append(
+            plain.group_by(["equipment_id", "signal"]).aggregate([("ts", "count"), ("ts", "min"), ("ts", "max")])
+        )
+    if not found:
+        return pd.DataFrame(columns=["equipment_id", "signal", "rows", "first_ts", "last_ts"])
+    every = pa.concat_tables(found).to_pandas()
+    by = every.groupby(["equipment_id", "signal"], sort=False)
+    told = by.agg(rows=("ts_count", "sum"), first_ts=("ts_min", "min"), last_ts=("ts_max", "max"))
+    return told.reset_index()
 
 
 def _iso(micros: int) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from plant.errors import SourceError, listing, nearest
+from plant.errors import SourceError, did_you_mean, listing
 from plant.raw_rows import Malformed, RawRows
 from plant.read_bytes import HARMLESS, MOST_RATIO
 from plant.read_cells import as_text, marks, table
@@ -181,7 +181,7 @@ def _sheet(export: Export, file: Any, stored_values: bool) -> Any:
         raise refused(
             export,
             "unknown_sheet",
-            f"has no sheet '{wish}' {nearest(wish, names)}".rstrip(),
+            f"has no sheet '{wish}'{did_you_mean(wish, names)}",
             listing(names),
             f"correct sources.{export.source_name}.sheet",
         )

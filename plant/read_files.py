@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from plant.errors import SourceError, listing, nearest
+from plant.errors import SourceError, did_you_mean, listing
 from plant.sources import Export, Source
 
 DELTA_LOG = "_delta_log"
@@ -83,7 +83,7 @@ def missing_file(name: str, source: Source, path: str, data: Path) -> SourceErro
         there = sorted(str(p.relative_to(data)) for p in data.rglob("*") if p.is_file())
     return SourceError(
         "missing_file",
-        f"source '{name}' ({source.system}): no {what} matches '{path}' below {data} {nearest(path, there)}".rstrip(),
+        f"source '{name}' ({source.system}): no {what} matches '{path}' below {data}{did_you_mean(path, there)}",
         f"{what}s there: {listing(there)}" if there else f"there is no {what} in the folder",
         f"put the export there, correct sources.{name}.path in site.yaml, or mark the source as `optional: true`",
     )

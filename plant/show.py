@@ -39,6 +39,11 @@ def render_connected(console: Console, connected: Connected, report: Path | None
         aside = f"[yellow]{count.quarantined:,}[/]" if count.quarantined else "0"
         table.add_row(name, f"{count.read:,}", f"{count.loaded:,}", f"{count.known:,}", aside)
     console.print(table)
+    for name, rows in connected.retired.items():
+        console.print(
+            f"[yellow]{rows:,}[/] row(s) of {name} are not what the mended mapping makes of their exports: taken out "
+            "of this data version; earlier versions hold them"
+        )
     _quarantine(console, connected)
     told = [f for f in connected.findings if f.severity != "info" and f.code not in ("quarantined", "unmapped_code")]
     if told:

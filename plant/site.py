@@ -14,7 +14,7 @@ import pandas as pd
 from pydantic import field_validator
 
 from plant.crosswalks import SiteFiles, read_crosswalks
-from plant.errors import SiteError, listing, nearest
+from plant.errors import SiteError, did_you_mean, listing
 from plant.forms import Item
 from plant.site_checks import RECORDED_AT as RECORDED_AT
 from plant.site_checks import Checks
@@ -142,4 +142,4 @@ def _unknown(folder: Path) -> SiteError:
     there = folder.parent.glob("*/site.yaml") if folder.parent.is_dir() else ()
     siblings = sorted(p.parent.name for p in there if not p.parent.name.startswith("_"))
     allowed = "a folder with a site.yaml" + (f"; beside it are: {listing(siblings)}" if siblings else "")
-    return SiteError("unknown_site", f"no site folder {folder} {nearest(folder.name, siblings)}".rstrip(), allowed)
+    return SiteError("unknown_site", f"no site folder {folder}{did_you_mean(folder.name, siblings)}", allowed)

@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from plant.crosswalks import SiteFiles, accepted
-from plant.errors import listing, nearest
+from plant.errors import did_you_mean, listing, nearest
 from plant.forms import Form, Item, Lookup
 from plant.site_inheritance import Given, Merged, Place, word
 from plant.site_problems import Problems
@@ -44,7 +44,7 @@ class Checks:
     def _table(self, table: str, given: Given) -> tuple[Item, ...]:
         place = Place(self._merged.root, "tables", table)
         if table not in TABLES:
-            what = f"unknown table '{table}'; allowed: {listing(TABLES, 20)} {nearest(table, TABLES)}"
+            what = f"unknown table '{table}'; allowed: {listing(TABLES, 20)}{did_you_mean(table, TABLES)}"
             self._problems.add(place, what)
             return ()
         if not given.keys or not all(item.written for item in given.keys.values()):
@@ -83,7 +83,7 @@ class Checks:
     def _each(self, each: Any, at: Place) -> list[dict[str, Any]]:
         if isinstance(each, dict):
             for extra in set(each) - {"file"}:
-                self._problems.add(at / extra, f"unknown key '{extra}'; allowed: file {nearest(word(extra), ['file'])}")
+                self._problems.add(at / extra, f"unknown key '{extra}'; allowed: file{did_you_mean(word(extra), ['file'])}")
             return accepted(self._files.rows((at / "file").layer, each.get("file"), at))
         if not isinstance(each, list) or not all(isinstance(words, dict) for words in each):
             self._problems.add(at, "allowed: a list of {name: value} or {file: FILE}")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from plant.errors import SiteError, listing, nearest
+from plant.errors import SiteError, did_you_mean, listing
 from plant.yaml_text import read_yaml
 
 SITE_FILE = "site.yaml"
@@ -206,7 +206,7 @@ def _base(own: Path, layer: Layer) -> Path:
     if not is_below(base, sites) or base == sites:
         raise _refused(layer, f"'{value}' lies outside the folder that holds the sites; {allowed}")
     if not is_file(base / SITE_FILE):
-        raise _refused(layer, f"no site in '{value}'; {allowed} {nearest(Path(value).as_posix(), there)}".rstrip())
+        raise _refused(layer, f"no site in '{value}'; {allowed}{did_you_mean(Path(value).as_posix(), there)}")
     return base
 
 
@@ -268,7 +268,7 @@ class Merged:
         found = next((k for k in out if word(k) == word(key)), None)
         if found is None:
             names = [word(k) for k in out]
-            self._note(layer, path, f"null removes nothing: allowed: {listing(names)} {nearest(word(key), names)}")
+            self._note(layer, path, f"null removes nothing: allowed: {listing(names)}{did_you_mean(word(key), names)}")
         else:
             del out[found]
 
@@ -309,7 +309,7 @@ class Merged:
             elif value.value is None:
                 if not called:
                     names = [item.name for item in out.values()]
-                    what = f"null removes nothing: allowed: {listing(names)} {nearest(word(key), names)}"
+                    what = f"null removes nothing: allowed: {listing(names)}{did_you_mean(word(key), names)}"
                     self._note(own.layer, spot, what)
                 out = {k: item for k, item in out.items() if k not in called}
             else:

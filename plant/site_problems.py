@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from plant.errors import listing, nearest
+from plant.errors import did_you_mean, listing
 from plant.site_inheritance import Place
 from plant.sources import Part
 
@@ -28,7 +28,7 @@ class Problems:
 
     def choice(self, place: Place, found: object, allowed: Sequence[str], most: int = 12) -> None:
         """A word that is none of the allowed ones."""
-        self.add(place, f"found '{found}'; allowed: {listing(allowed, most) or 'none'} {nearest(str(found), allowed)}")
+        self.add(place, f"found '{found}'; allowed: {listing(allowed, most) or 'none'}{did_you_mean(str(found), allowed)}")
 
     def parse(self, model: type[P], value: Any, place: Place, beside: Sequence[str] = ()) -> P | None:
         """`value` as `model`, or None with every problem noted. beside: further keys that are allowed there."""
@@ -48,7 +48,7 @@ class Problems:
         if one["type"] == "extra_forbidden":
             name = str(one["loc"][-1])
             fields = [*dict.fromkeys(k for m in models for k in field_names(m)), *(beside if model in models else ())]
-            self.add(path, f"unknown key '{name}'; allowed: {listing(fields, 40)} {nearest(name, fields)}")
+            self.add(path, f"unknown key '{name}'; allowed: {listing(fields, 40)}{did_you_mean(name, fields)}")
         elif one["type"] == "missing":
             self.add(path, "is missing")
         elif one["type"] == "literal_error":

@@ -29,9 +29,9 @@ from plant.errors import NotReady, StoreError
 from plant.load_readings import ReadingsLoad
 from plant.parts import READINGS, SCHEMA
 from plant.quarantine import not_read_again, same_rows, text_table, with_source
-from plant.row_versions import HASHES, KEY, ROW, STAGED, Age, new_rows, no_hashes
+from plant.row_versions import HASHES, KEY, ROW, STAGED, Age, hashed, new_rows, no_hashes
 from plant.snapshot import QUARANTINE, SERIES, Snapshot, delta_table
-from plant.tables import LINEAGE, TABLES, Table, arrow_schema, conform
+from plant.tables import LINEAGE, TABLES, Table, arrow_schema, conform, empty_frame
 
 FORMAT = 2  # of the store; readings of an older one have another layout
 _FOR_EVER = {
@@ -58,8 +58,10 @@ class Count:
 class Load:
     """Rows to be committed together. `sources` (fingerprints and counts of exports) goes into the manifest.
 
-    marks: high-water mark of each source that has one. released: quarantined rows that this load has read again, by
-    table, source, file and line; they leave the quarantine unless they are in it anew.
+    marks: high-water mark of each export that has one. reread: exports with the content they had, read again under a
+    mapping that has changed; rows of theirs whose key it no longer gives are retired, counted by table. released:
+    quarantined rows that this load has read again, by table, source, file and line; they leave the quarantine unless
+    they are in it anew.
     """
 
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
@@ -68,6 +70,8 @@ class Load:
     sources: dict[str, Any] = field(default_factory=dict)
     marks: dict[str, Any] = field(default_factory=dict)
     readings: ReadingsLoad | None = None
+    reread: set[str] = field(default_factory=set)
+    retired: dict[str, int] = field(default_factory=dict)
     released: pd.DataFrame | None = None
 
 
@@ -133,10 +137,11 @@ class Store:
                 ) from e
             yield
 
-    def begin(self, load: Load, now: pd.Timestamp) -> ReadingsLoad:
+    def begin(self, load: Load, now: pd.Timestamp, anew: frozenset[str] = frozenset()) -> ReadingsLoad:
         """Where the readings of a load go as they come; call it while holding `lock()`. `commit` or `abandon` ends it.
 
-        Removes the readings that a dead load left behind.
+        Removes the readings that a dead load left behind. anew: files whose readings the load brings once more, under
+        other keys: what is there of them is taken out.
         """
         last = self.manifest()
         number = self._last() + 1
@@ -149,6 +154,8 @@ class Store:
         load.readings = ReadingsLoad(
             folder, snapshot.files(READINGS), snapshot.series(), number, now, _age(last, load, number)
         )
+        if anew and (gone := load.readings.drop(anew)):
+            load.retired[READINGS] = gone
         return load.readings
 
     def commit(self, load: Load, now: pd.Timestamp, note: dict[str, Any]) -> dict[str, Count]:
@@ -169,6 +176,7 @@ class Store:
             new["loaded_in"] = _loaded_in(last, entry, new, number)
         aside = list(load.quarantine)
         fresh: dict[str, pd.DataFrame] = {}
+        kept: dict[str, pa.Table] = {}
         readings = self._readings(load, now)
         if readings is not None and (readings.loaded or readings.known or readings.clashes):
             count = load.counts.setdefault(READINGS, Count())
@@ -176,10 +184,15 @@ class Store:
             count.known += readings.known
             count.quarantined += sum(len(c) for c in readings.clashes)
             aside += [text_table(with_source(c, load.sources)) for c in readings.clashes]
-        for name, frame in load.tables.items():
-            if name == READINGS:
-                continue
+        others = [n for n in versions if n not in load.tables] if load.reread else []
+        for name in [n for n in (*load.tables, *others) if n != READINGS]:
+            frame = load.tables[name] if name in load.tables else empty_frame(TABLES[name])
             before = self._hashes(name, versions.get(name))
+            gone = _retired(TABLES[name], frame, before, load.reread)
+            if gone.any():
+                load.retired[name] = int(gone.sum())
+                kept[name] = self._rows(name, versions[name]).filter(pa.array(~gone))
+                before = before[~gone]
             latest = functools.partial(self._latest, name, versions.get(name))
             news = new_rows(TABLES[name], frame, before, now, age, latest)
             count = load.counts.setdefault(name, Count())
@@ -193,7 +206,7 @@ class Store:
         sources = {**(last["sources"] if last else {}), **load.sources}
         marks = {**(last.get("marks", {}) if last else {}), **load.marks}
         before, after = self._quarantine_now(last, load, aside, number)
-        added = bool(fresh) or bool(readings and readings.actions)
+        added = bool(fresh) or bool(kept) or bool(readings and (readings.actions or readings.removed))
         moved = last is None or _content(last["sources"]) != _content(sources) or last.get("marks", {}) != marks
         put_aside = not same_rows(before, after)
         if not added and not put_aside and not moved:
@@ -201,11 +214,13 @@ class Store:
         quarantine = last.get("quarantine") if last else None
         if put_aside:
             quarantine = self._put_aside(before, after, quarantine)
+        for name, left in kept.items():
+            versions[name] = self._append(name, left, versions[name], "overwrite")
         for name, rows in fresh.items():
             versions[name] = self._append(name, _arrow(TABLES[name], rows), versions.get(name))
         series = last.get(SERIES) if last else None
-        if readings is not None and readings.actions:
-            versions[READINGS] = self._add_parts(readings.actions, versions.get(READINGS))
+        if readings is not None and (readings.actions or readings.removed):
+            versions[READINGS] = self._change_parts(readings, versions.get(READINGS))
             series = f"{number:06d}.series.parquet"
             (self.folder / "loads").mkdir(parents=True, exist_ok=True)
             readings.series().to_parquet(self.folder / "loads" / series, index=False)
@@ -218,6 +233,7 @@ class Store:
             "quarantine": quarantine,
             SERIES: series,
             "counts": {n: c.as_dict() for n, c in load.counts.items()},
+            "retired": load.retired,
             "sources": sources,
             "marks": marks,
             **note,
@@ -239,6 +255,10 @@ class Store:
         columns = [c for c in HASHES if c != STAGED]
         stored = delta_table(self.folder / name, version).to_pyarrow_table(columns=columns)
         return stored.to_pandas().assign(**{STAGED: False})
+
+    def _rows(self, name: str, version: int) -> pa.Table:
+        """A stored table with its hashes, in the order of `_hashes`."""
+        return delta_table(self.folder / name, version).to_pyarrow_table()
 
     def _latest(self, name: str, version: int | None, keys: np.ndarray) -> pd.DataFrame:
         """The newest stored version of the rows with these key hashes."""
@@ -285,19 +305,23 @@ class Store:
         )
         return int(delta_table(path).version())
 
-    def _add_parts(self, actions: list[dict[str, Any]], version: int | None) -> int:
-        """Commit files of readings that were written already; returns the new version."""
+    def _change_parts(self, readings: ReadingsLoad, version: int | None) -> int:
+        """Commit parts that were written already, and take out those that others replace; returns the new version."""
         from deltalake import DeltaTable, PostCommitHookProperties
-        from deltalake.transaction import AddAction
+        from deltalake.transaction import AddAction, RemoveAction
 
         path = self._taken_back(READINGS, version)
         if not DeltaTable.is_deltatable(str(path)):
             DeltaTable.create(str(path), SCHEMA, configuration=dict(_FOR_EVER))
         table = delta_table(path)
         moment = int(time.time() * 1000)
-        adds = [AddAction(a["path"], a["size"], {}, moment, True, a["stats"]) for a in actions]
+        adds = [
+            AddAction(a["path"], a["size"], {}, moment, True, a["stats"])
+            for a in [*readings.rewritten, *readings.actions]
+        ]
+        gone = [RemoveAction(p.name, True, moment, p.stat().st_size, {}) for p in readings.removed]
         keep = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
-        table.create_write_transaction(adds, "append", table.schema(), post_commithook_properties=keep)
+        table.create_write_transaction([*gone, *adds], "append", table.schema(), post_commithook_properties=keep)
         return int(delta_table(path).version())
 
     def _taken_back(self, name: str, version: int | None) -> Path:
@@ -335,6 +359,14 @@ def _arrow(table: Table, rows: pd.DataFrame) -> pa.Table:
 def _stacked(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     filled = [f for f in frames if len(f)]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=columns)
+
+
+def _retired(table: Table, frame: pd.DataFrame, before: pd.DataFrame, reread: set[str]) -> np.ndarray:
+    """Which stored rows came from an export that was read again and is no longer said to hold their key."""
+    gone = before["source_file"].isin(reread).to_numpy(dtype=bool)
+    if gone.any():
+        gone &= ~before[KEY].isin(hashed(conform(table, frame)[list(table.key)])).to_numpy(dtype=bool)
+    return gone
 
 
 def _content(sources: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from plant import virtual_dublin, virtual_graz
-from plant.errors import UnknownId, listing, nearest
+from plant.errors import UnknownId, did_you_mean, listing
 from plant.virtual_catalogue import INTERMEDIATES, SITES
 from plant.virtual_history import History, facts_of, make_history
 
@@ -120,7 +120,7 @@ def write_exports(history: History, dialect: str, out: Path) -> None:
     """`history` as the exports of a site of that dialect, below `out`. Raises UnknownId for an unknown dialect."""
     if dialect not in DIALECTS:
         raise UnknownId(
-            "unknown_dialect", f"no dialect '{dialect}' {nearest(dialect, DIALECTS)}".rstrip(), listing(DIALECTS)
+            "unknown_dialect", f"no dialect '{dialect}'{did_you_mean(dialect, DIALECTS)}", listing(DIALECTS)
         )
     DIALECTS[dialect](history.tables, Path(out))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from plant.errors import UnknownId, listing, nearest
+from plant.errors import UnknownId, did_you_mean, listing
 from plant.tables import TABLES, TIME_DTYPE, Table
 from plant.virtual_batches import batch_table, make_batches, step_table
 from plant.virtual_catalogue import SITES, START, SiteFacts, Size
@@ -89,10 +89,10 @@ class History:
 def facts_of(site: str, size: str) -> tuple[SiteFacts, Size]:
     """The declarations of a simulated site and size. Raises UnknownId for others."""
     if site not in SITES:
-        raise UnknownId("unknown_site", f"no simulated site '{site}' {nearest(site, SITES)}".rstrip(), listing(SITES))
+        raise UnknownId("unknown_site", f"no simulated site '{site}'{did_you_mean(site, SITES)}", listing(SITES))
     sizes = SITES[site].sizes
     if size not in sizes:
-        raise UnknownId("unknown_size", f"no size '{size}' {nearest(size, sizes)}".rstrip(), listing(sizes))
+        raise UnknownId("unknown_size", f"no size '{size}'{did_you_mean(size, sizes)}", listing(sizes))
     return SITES[site], sizes[size]
 
 

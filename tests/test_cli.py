@@ -366,13 +366,13 @@ class TestBadInput:
     def test_a_fault_of_our_own_is_told_without_a_traceback(
         self, line: Line, works: Workshop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        import plant.connect
+        import plant.loading
 
         def broken(*_: object) -> None:
             raise ZeroDivisionError("division by zero")
 
         works.export("log.csv", "id,t,v\n2,2025-01-01T00:00Z,1\n")
-        monkeypatch.setattr(plant.connect, "find_exports", broken)
+        monkeypatch.setattr(plant.loading, "find_exports", broken)
         told = line("connect", works.folder, "--data", works.data, "--json")
         assert told.error["code"] == "unexpected"
         assert told.error["found"] == "ZeroDivisionError: division by zero"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from governance import database, versions
-from plant.errors import UnknownId, listing, nearest
+from plant.errors import UnknownId, did_you_mean, listing
 from plant.home import mlruns_folder
 from training.registry import set_champion
 
@@ -29,7 +29,7 @@ def find_model(home: Path, model: str, site: str | None) -> tuple[str, str]:
         )
     raise UnknownId(
         "unknown_model",
-        f"no model '{model}' was ever trained {nearest(model, [m for _, m in trained])}".rstrip(),
+        f"no model '{model}' was ever trained{did_you_mean(model, [m for _, m in trained])}",
         f"trained models: {listing(names)}" if names else "no model was trained in this home yet",
         "steadyline train SITE MODEL",
     )

@@ -21,7 +21,7 @@ from models.bundle import Bundle, golden_rows
 from models.explain import Reference
 from models.predict import HAZARD, SCORING
 from models.spec import FailureSpec, ModelSpec, QualitySpec, load_models
-from plant.errors import NotReady, UnknownId, listing, nearest
+from plant.errors import NotReady, UnknownId, did_you_mean, listing
 from plant.home import mlruns_folder, reports_folder, store_root
 from plant.site import Site
 from plant.snapshot import Snapshot
@@ -46,7 +46,7 @@ def train(
     if model not in specs:
         raise UnknownId(
             "unknown_model",
-            f"site '{site.name}' has no model '{model}' {nearest(model, specs)}".rstrip(),
+            f"site '{site.name}' has no model '{model}'{did_you_mean(model, specs)}",
             listing(sorted(specs)) or f"none: put a YAML into {site.folder}/models",
         )
     snapshot = Store(store_root(home), site.name).snapshot()
@@ -96,7 +96,7 @@ def retrain(site: Site, model: str, home: Path, progress: Progress = lambda _: N
         load = sorted(load_models(site.folder))
         raise NotReady(
             "never_trained",
-            f"model '{model}' of site '{site.name}' was never trained {nearest(model, load)}".rstrip(),
+            f"model '{model}' of site '{site.name}' was never trained{did_you_mean(model, load)}",
             f"models of the site: {listing(load)}",
             f"steadyline train {site.folder} {model}",
         )

@@ -18,7 +18,8 @@ quarantine_app = typer.Typer(no_args_is_help=True, help="Rows that were put asid
 
 def option(*names: str, metavar: str, help: str) -> Any:
     """An option without a default to show."""
-    return typer.Option(*names, metavar=metavar, help=help, show_default=False)
+    # A folder that may not be read is refused by us, in the form that was asked for.
+    return typer.Option(*names, metavar=metavar, help=help, show_default=False, readable=False)
 
 
 SiteFolder = Annotated[str, typer.Argument(metavar="SITE", help="Site folder, such as sites/virtual_dublin.")]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from plant.errors import did_you_mean, listing, nearest
+from plant.errors import did_you_mean, listing
 from plant.site_inheritance import Given, Layer, Merged, Place, is_below, is_file, word
 from plant.site_problems import Problems
 
@@ -26,10 +26,14 @@ REJECTED = "rejected"
 
 @dataclass
 class SiteFiles:
-    """The files of a site's folders. hashes: SHA-256 of every one that was read, in that order."""
+    """The files of a site's folders. hashes: SHA-256 of every one that was read, in that order.
+
+    codes: (crosswalk, code) -> the file and the line that list it, for messages.
+    """
 
     problems: Problems
     hashes: dict[Path, str] = field(default_factory=dict)
+    codes: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
 
     def add(self, path: Path, content: bytes) -> None:
         self.hashes[path] = hashlib.sha256(content).hexdigest()
@@ -41,6 +45,10 @@ class SiteFiles:
 
     def rows(self, layer: Layer, name: Any, place: Place) -> list[dict[str, str]]:
         """The rows of a CSV file beside the `site.yaml` that names it; none where something is wrong with it."""
+        return [row for _, row in self.numbered(layer, name, place)]
+
+    def numbered(self, layer: Layer, name: Any, place: Place) -> list[tuple[int, dict[str, str]]]:
+        """Those rows, each with its line."""
         if not isinstance(name, str) or not name.strip():
             self.problems.add(place, f"found {name!r}; allowed: the name of a CSV file below the site folder")
             return []
@@ -57,7 +65,7 @@ class SiteFiles:
         self.add(path, content)
         try:
             reader = csv.DictReader(content.decode("utf-8-sig").splitlines())
-            rows = []
+            rows: list[tuple[int, dict[str, str]]] = []
             for row in reader:
                 if None in row or None in row.values():
                     what = f"file '{name}', line {reader.line_num}: has not as many fields as its header"
@@ -66,7 +74,7 @@ class SiteFiles:
                 clean = {str(k).strip(): str(v).strip() for k, v in row.items()}
                 for what in _review_problems(clean):
                     self.problems.add(place, f"file '{name}', line {reader.line_num}: {what}")
-                rows.append(clean)
+                rows.append((reader.line_num, clean))
         except (UnicodeDecodeError, csv.Error) as e:
             self.problems.add(place, f"file '{name}' cannot be read as UTF-8 CSV: {e}")
             return []
@@ -95,7 +103,7 @@ def read_crosswalks(
     for key, given in section.keys.items() if section is not None else ():
         name = word(key)
         place = Place(merged.root, "crosswalks", name)
-        frame, review = _crosswalk(given, place, problems, files)
+        frame, review = _crosswalk(name, given, place, problems, files)
         words[name] = frame
         if review is not None:
             reviews[name] = review
@@ -103,7 +111,7 @@ def read_crosswalks(
 
 
 def _crosswalk(
-    given: Given, place: Place, problems: Problems, files: SiteFiles
+    name: str, given: Given, place: Place, problems: Problems, files: SiteFiles
 ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     if not given.keys:
         what = "code: word pairs, or {file: FILE, key: COLUMN}"
@@ -116,11 +124,12 @@ def _crosswalk(
     layer = file.layer
     over = {k: v for k, v in given.keys.items() if k not in ("file", "key") and v.layer is not layer}
     for extra in set(given.keys) - {"file", "key"} - set(over):
-        near = nearest(word(extra), ["file", "key"])
-        problems.add(place / extra, f"unknown key '{extra}'; allowed: file, key {near}")
-    rows = files.rows(layer, file.plain(), place / "file")
-    if not rows:
+        near = did_you_mean(word(extra), ["file", "key"])
+        problems.add(place / extra, f"unknown key '{extra}'; allowed: file, key{near}")
+    numbered = files.numbered(layer, file.plain(), place / "file")
+    if not numbered:
         return _words({}), None
+    rows = [row for _, row in numbered]
     key = word(given.keys["key"].plain()) if "key" in given.keys else next(iter(rows[0]))
     if key not in rows[0]:
         problems.choice(place / "key", key, list(rows[0]))
@@ -130,6 +139,7 @@ def _crosswalk(
     if len(twice):
         problems.add(place / "file", f"file '{file.value}' lists these codes twice: {listing(twice)}")
         return _words({}), None
+    files.codes |= {(name, row[key]): (str(file.value), line) for line, row in numbered}
     columns = [c for c in rows[0] if c != key and c not in REVIEW_COLUMNS]
     if not columns:
         problems.add(place / "file", f"file '{file.value}' has no column of words beside '{key}'")

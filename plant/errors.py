@@ -69,6 +69,9 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     if str(word) in known:
         return ""
     match = difflib.get_close_matches(str(word), known, n=1, cutoff=0.6)
+    if not match:  # in another case: GOOD for good
+        small = {k.lower(): k for k in known}
+        match = [small[m] for m in difflib.get_close_matches(str(word).lower(), list(small), n=1, cutoff=0.6)]
     return f"did you mean '{match[0]}'?" if match else ""
 
 

@@ -132,7 +132,7 @@ def _whole_lines(block: bytes, cut_end: bool, cut_start: bool) -> bytes:
 
 
 # Letters of German, French, Italian and Spanish, and those of Slovene, Croatian, Polish, Czech and Hungarian.
-_WEST = set("äöüßÄÖÜéèàùçêâîôëïñóíáúÉåÅøæ°µ²³€–±§’„“")
+_WEST = set("äöüßÄÖÜéèàùçêâîôûëïñóíáúÉÀÊÇœåÅøæ°µ²³€–±§’„“")
 _EAST = set("äöüßÄÖÜšžčćđŠŽČĆĐłŁąęśźżńóáéíýěřůťďňőűŚŻĄĘ°µ€–±§’„“")
 _DOS = set("äöüßÄÖÜéèàçêâø°µ²")
 

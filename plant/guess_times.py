@@ -34,6 +34,7 @@ _NAME_FIRST = re.compile(r"(?P<word>[^\W\d_]{3,}) [0-9]{1,2}(?P<sep2>, ?| )(?P<y
 _MONTH = re.compile(r"(?P<word>[^\W\d_]{3,})(?P<sep>[. /-])(?P<year>[0-9]{4}|[0-9]{2})")
 _COMPACT = re.compile(r"(?:19|20)[0-9]{6}(?P<gap>[ _]?)(?P<clock>[0-9]{4}|[0-9]{6})")
 _CLOCK_ONLY = re.compile(r"[0-2]?[0-9]:[0-5][0-9](?P<second>:[0-5][0-9])?")
+_EPOCH_NAME = r"time|epoch|unix|stamp|zeit|datum|date|(?<![a-z])(?:ts|ms)(?![a-z])|^t$|^cas|utc|millis|horodat|heure"
 _EPOCHS = {"seconds": 1.0, "milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}
 
 _NAMES = {
@@ -200,7 +201,7 @@ def _order(cells: list[str], template: str) -> tuple[str, str, Sure, str]:
 
 
 def _epoch(name: str, cells: Sequence[str]) -> Times | None:
-    hinted = re.search(r"time|epoch|unix|stamp|zeit|datum|date|\bts\b|^t$|^cas|utc|millis", name, re.IGNORECASE)
+    hinted = re.search(_EPOCH_NAME, name, re.IGNORECASE)
     digits = [c for c in cells if re.fullmatch(r"[0-9]{9,19}(?:\.[0-9]+)?", c)]
     if not hinted or len(digits) < 0.95 * len(cells):
         return None

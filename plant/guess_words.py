@@ -1,4 +1,6 @@
-"""Words by which exports of plants can be recognised: names of columns and files, codes; English, German, Slovene.
+"""Words by which exports of plants can be recognised: names of columns and files, codes.
+
+English, German and Slovene stand here, French in `plant.guess_words_fr`.
 
 Names are compared folded (`fold`): small letters, no accents, no signs; ä and ae are the same. The usual exports of
 Maximo, SAP PM/QM, PI and other historians, MES and LIMS are among them.
@@ -8,6 +10,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+
+from plant import guess_words_fr as fr
 
 
 def fold(word: str) -> str:
@@ -312,6 +316,18 @@ CODES: dict[str, dict[str, str]] = {
     },
 }  # fmt: skip
 
+
+
+def _with(ours: dict[str, dict[str, str]], theirs: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """`theirs` behind `ours`: the names that came first stay the better ones."""
+    return {
+        table: {name: f"{told} {theirs.get(table, {}).get(name, '')}".strip() for name, told in names.items()}
+        for table, names in ours.items()
+    }
+
+
+COLUMNS, CODES = _with(COLUMNS, fr.COLUMNS), _with(CODES, fr.CODES)
+FILES = {table: f"{told} {fr.FILES.get(table, '')}" for table, told in FILES.items()}
 WORDS = {fold(w) for columns in COLUMNS.values() for names in columns.values() for w in names.split()} - {""}
 
 

@@ -179,8 +179,8 @@ def check_columns(item: Item, present: Iterable[str]) -> list[str]:
     """One line for each column of the item that the file does not have."""
     present = list(present)
     return [
-        f"source '{item.source}' has no column '{name}'{did_you_mean(name, [*present, *sorted(PSEUDO)])}"
-        + f"; it has: {listing(present, 40)}"
+        f"source '{item.source}' has no column '{name}'; it has: {listing(present, 40)}"
+        + did_you_mean(name, [*present, *sorted(PSEUDO)])
         for name in sorted(item.source_columns() - set(present))
     ]
 

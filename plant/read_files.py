@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from plant.errors import SourceError, did_you_mean, listing
-from plant.sources import Export, Source
+from plant.sources import Export, Source, leaves_folder
 
 DELTA_LOG = "_delta_log"
 
@@ -36,7 +37,14 @@ def find_files(name: str, source: Source, data: Path) -> list[Path]:
 
 
 def check_folder(data: Path) -> None:
-    """Raises SourceError when there is no such data folder."""
+    """Raises SourceError when there is no such data folder, or none that can be read."""
+    if data.is_file():
+        raise SourceError(
+            "missing_data",
+            f"{data} is a file",
+            "a folder that holds the site's exports",
+            f"give the folder that it lies in: --data {data.parent}",
+        )
     if not data.is_dir():
         raise SourceError(
             "missing_data",
@@ -44,11 +52,22 @@ def check_folder(data: Path) -> None:
             "a folder that holds the site's exports",
             "give it with --data DIR",
         )
+    try:
+        os.stat(os.path.join(data, "."))  # noqa: PTH116, PTH118 (a Path leaves the dot out)
+        with os.scandir(data):
+            pass
+    except OSError as e:
+        raise SourceError(
+            "no_access",
+            f"the data folder {data} cannot be read: {e.strerror or e}",
+            "a folder that the account that runs Steadyline may list and enter",
+            f"give that account the rights: chmod u+rx {data}",
+        ) from e
 
 
 def inside(name: str, path: str, data: Path) -> Path:
     """`data / path`; raises SourceError when the words of the path already lead out of the data folder."""
-    if Path(path).is_absolute() or ".." in Path(path).parts:
+    if leaves_folder(path):
         raise SourceError(
             "path_outside",
             f"source '{name}': path '{path}' leaves the data folder",

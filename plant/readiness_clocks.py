@@ -16,11 +16,13 @@ import numpy as np
 import pandas as pd
 
 from plant.readiness_offsets import FEWEST, Moments, Offset, estimate, leading_edge
-from plant.readiness_records import FAILURE, HOUR, MINUTE, QUALITY, Finding, Records, finding, micros
+from plant.readiness_records import FAILURE, HOUR, MINUTE, QUALITY, SECOND, Finding, Records, finding, micros
 from plant.readiness_scan import Series
 
 _LEAST = 2 * MINUTE  # below this clocks agree: records are kept in minutes
 _TYPED = 4 * MINUTE  # an order is typed some minutes after what it reports
+# Readings tell a moment within a sampling step; batches that begin on the sampling grid look half a step off.
+_SURE = 0.95
 
 
 def moments(records: Records, series: Series) -> list[Moments]:
@@ -88,6 +90,7 @@ def offsets(records: Records, series: Series, every: list[Moments] | None = None
     every = moments(records, series) if every is None else every
     found: list[Offset] = []
     ends: dict[tuple[str, str, str], dict[str, tuple[float, float, int, float]]] = {}
+    grains: dict[tuple[str, str, str], float] = {}
     for one, other in combinations(every, 2):
         if one.source == other.source or (one.what != other.what and "either" not in (one.what, other.what)):
             continue
@@ -100,9 +103,11 @@ def offsets(records: Records, series: Series, every: list[Moments] | None = None
         if grain > _LEAST:
             what = one.what if one.grain == 0 else other.what
             table = (other if one.grain else one).name.partition(".")[0]
-            ends.setdefault((_clock(one), _clock(other), table), {})[what] = got
+            pair = (_clock(one), _clock(other), table)
+            ends.setdefault(pair, {})[what] = got
+            grains[pair] = max(grain, grains.get(pair, 0.0))
             continue
-        found.append(Offset(_clock(one), _clock(other), f"{one.name} and {other.name}", *got))
+        found.append(Offset(_clock(one), _clock(other), f"{one.name} and {other.name}", *got, grain))
     for (a, b, table), both in ends.items():
         if {"start", "stop"} <= set(both):  # late by half a step at the start, early by half a step at the stop
             start, stop = both["start"], both["stop"]
@@ -111,7 +116,7 @@ def offsets(records: Records, series: Series, every: list[Moments] | None = None
             found.append(
                 Offset(
                     a, b, f"{table} and readings", middle, (start[1] + stop[1]) / 2 / np.sqrt(n) * 2, n,
-                    min(start[3], stop[3]),
+                    min(start[3], stop[3]), grains[a, b, table],
                 )
             )  # fmt: skip
     return found
@@ -204,7 +209,7 @@ def clock_skew(records: Records, series: Series) -> tuple[list[Finding], list[Of
     told = {frozenset((o.one, o.other)) for o, _ in found}
     skewed = [
         o for o in measured
-        if abs(o.offset) >= (_TYPED if _later_order(o) else _LEAST)
+        if abs(o.offset) >= max(_TYPED if _later_order(o) else _LEAST, _SURE * o.grain)
         and o.spread <= max(1.5 * MINUTE, 0.3 * abs(o.offset))
         and frozenset((o.one, o.other)) not in told
     ]  # fmt: skip
@@ -215,7 +220,7 @@ def clock_skew(records: Records, series: Series) -> tuple[list[Finding], list[Of
         zone = hours != 0 and abs(minutes - 60 * hours) <= 3
         what = f"{abs(minutes):.1f} min" if not zone else f"{abs(hours)} h (a time zone read the wrong way?)"
         later = "ahead of" if minutes > 0 else "behind"
-        fix = f"`clock_offset: {-round(minutes)}min`" if not zone else "the right `time_zone`"
+        fix = f"`clock_offset: {_duration(-o.offset)}`" if not zone else "the right `time_zone`"
         out.append(
             finding(
                 "clock_skew",
@@ -229,6 +234,12 @@ def clock_skew(records: Records, series: Series) -> tuple[list[Finding], list[Of
             )
         )
     return out, measured
+
+
+def _duration(us: float) -> str:
+    """As site.yaml takes it, to the second: 150s, -7min."""
+    seconds = round(us / SECOND)
+    return f"{seconds}s" if seconds % 60 else f"{seconds // 60}min"
 
 
 def _seasonal(records: Records, series: Series, every: list[Moments]) -> Iterator[tuple[Offset, Finding]]:

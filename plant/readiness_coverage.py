@@ -65,35 +65,74 @@ def _same_file(records: Records) -> Iterator[Finding]:
 
 
 def _same_rows(records: Records, series: Series) -> Iterator[Finding]:
-    """Files whose rows were all, or partly, known from other files (by the file that each stored row came from)."""
+    """Exports whose rows were all, or partly, known from other exports; rows that repeat within an export."""
+    overlap: dict[str, dict[str, tuple[int, int]]] = {}
+    repeated: dict[str, dict[str, tuple[int, int]]] = {}
+    for table, exports in _stored_and_mapped(records, series).items():
+        repeating = _repeating(records, table, exports)
+        for (source, label), (stored, n) in exports.items():
+            told = repeated if source in repeating and (stored or TABLES[table].known_by == "always") else overlap
+            if stored < n:
+                before = told.setdefault(table, {}).get(label, (0, 0))
+                told[table][label] = (before[0] + n - stored, before[1] + n)
+    for table, by_label in overlap.items():
+        rows = sum(known for known, _ in by_label.values())
+        yield finding(
+            "overlapping_exports",
+            "info",
+            table,
+            rows,
+            f"{rows} row(s) of {table} stand in several exports; each was loaded once",
+            [f"{label}: {known} of {n} rows ({share(known, n)})" for label, (known, n) in by_label.items()],
+            [],
+        )
+    for table, by_label in repeated.items():
+        rows = sum(known for known, _ in by_label.values())
+        yield finding(
+            "repeated_rows",
+            "info",
+            table,
+            rows,
+            f"{rows} row(s) tell {table} nothing that other rows of the same export do not; each was loaded once",
+            [f"{label}: {known} of {n} rows ({share(known, n)})" for label, (known, n) in by_label.items()],
+            [],
+        )
+
+
+def _stored_and_mapped(records: Records, series: Series) -> dict[str, dict[tuple[str, str], tuple[int, int]]]:
+    """table -> (source, label) -> (rows that are stored, rows that were mapped), in the order of loading."""
     stored: dict[tuple[str, str], int] = {("readings", f): n for f, n in series.by_file.items()}
     for name in TABLES:
         if name != "readings":
             for file, n in records.every_version(name)["source_file"].value_counts().items():
                 stored[(name, str(file))] = int(n)
-    mapped: dict[tuple[str, str], list[int]] = {}
-    for key, entry in records.manifest.get("sources", {}).items():
-        label = str(key).partition(":")[2]
+    place = {s: i for i, s in enumerate(records.site.sources)}
+    entries = [(*str(key).partition(":")[::2], e) for key, e in records.manifest.get("sources", {}).items()]
+    out: dict[str, dict[tuple[str, str], tuple[int, int]]] = {}
+    for source, label, entry in sorted(entries, key=lambda e: place.get(e[0], len(place))):
         for table, count in (entry.get("tables", {}) if isinstance(entry, dict) else {}).items():
-            total = mapped.setdefault((table, label), [0])
-            total[0] += int(count.get("read", 0)) - int(count.get("quarantined", 0))
-    by_table: dict[str, list[str]] = {}
-    rows: dict[str, int] = {}
-    for (table, label), (n,) in mapped.items():
-        known = n - stored.get((table, label), 0)
-        if known > 0 and n:
-            by_table.setdefault(table, []).append(f"{label}: {known} of {n} rows ({share(known, n)})")
-            rows[table] = rows.get(table, 0) + known
-    for table, examples in by_table.items():
-        yield finding(
-            "overlapping_exports",
-            "info",
-            table,
-            rows[table],
-            f"{rows[table]} row(s) of {table} stand in several exports; each was loaded once",
-            examples,
-            [],
-        )
+            n = int(count.get("read", 0)) - int(count.get("quarantined", 0))
+            if n:
+                there = min(n, stored.get((table, label), 0))  # another source may read the same file
+                stored[table, label] = stored.get((table, label), 0) - there
+                out.setdefault(table, {})[source, label] = (there, n)
+    return out
+
+
+def _repeating(records: Records, table: str, exports: dict[tuple[str, str], tuple[int, int]]) -> set[str]:
+    """Sources that name one thing of `table` in many rows, as batch steps name their batch.
+
+    What the first export of a table does not leave in the store can only repeat within it. Master data that is read
+    from a table of events, readings or the like repeats by nature.
+    """
+    out = set()
+    (first, _), (stored, n) = next(iter(exports.items()))
+    if stored < n:
+        out.add(first)
+    if TABLES[table].known_by == "always":
+        shared = {s for t in records.site.tables if TABLES[t].known_by != "always" for s in records.sources(t)}
+        out |= {source for source, _ in exports if source in shared}
+    return out
 
 
 _SAME = ("events", "downtime", "work_orders", "lab_results", "deviations")

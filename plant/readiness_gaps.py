@@ -196,22 +196,24 @@ def steps_and_readings(records: Records, series: Series, steps: pd.DataFrame) ->
             "though it sent readings before and after: a wrong time or a lost record",
             _steps(steps, silent),
         )
-    if usual > 0.8:
-        part = recorded & ~empty & long_enough & (length > 10 * step_us) & (share_of < 0.5)
-        stood = _stops(records)
-        for i in np.flatnonzero(part):  # a machine that broke down within the step sent nothing while it stood
-            by = stood.get(str(steps["equipment_id"].iloc[i]), [])
-            part[i] = share_of[i] + _covered(float(at.start[i]), float(at.end[i]), by) < 0.6
-        if part.any():
-            yield finding(
-                "readings_outside_run",
-                "medium",
-                "batch_steps",
-                int(part.sum()),
-                f"{int(part.sum())} step(s) hold readings in less than half of their time, where steps usually do in "
-                f"{usual:.0%}: their readings lie outside the run, or its times are wrong",
-                _steps(steps, part),
-            )
+    part = recorded & ~empty & long_enough & (length > 10 * step_us) & (share_of < 0.5) & (usual > 0.8)
+    elsewhere, ran = at.levels.not_there(steps["step"].to_numpy(dtype=object))
+    elsewhere &= recorded & ~empty
+    held = np.where(elsewhere, np.fmin(ran, share_of), share_of)
+    stood = _stops(records)
+    for i in np.flatnonzero(part | elsewhere):  # a machine that broke down within the step did not run while it stood
+        by = stood.get(str(steps["equipment_id"].iloc[i]), [])
+        part[i] = held[i] + _covered(float(at.start[i]), float(at.end[i]), by) < 0.6
+    if part.any():
+        yield finding(
+            "readings_outside_run",
+            "medium",
+            "batch_steps",
+            int(part.sum()),
+            f"in {int(part.sum())} step(s) the machine ran for less than half of the time by its readings, which are "
+            "missing there or look as they do between steps: they lie outside the run, or its times are wrong",
+            _steps(steps, part),
+        )
     if lost.any():
         yield finding(
             "batch_before_readings",

@@ -29,7 +29,10 @@ class Moments:
 
 @dataclass(frozen=True)
 class Offset:
-    """How far `other` is ahead of `one`, µs: median, half the middle 80 %, matched moments and their share."""
+    """How far `other` is ahead of `one`, µs: median, half the middle 80 %, matched moments and their share.
+
+    grain: µs within which the moments are known; an offset below it may come from where in a sampling step they lie.
+    """
 
     one: str
     other: str
@@ -38,6 +41,7 @@ class Offset:
     spread: float
     matched: int
     share: float
+    grain: float = 0.0
 
     def as_dict(self) -> dict[str, object]:
         return {
@@ -47,6 +51,7 @@ class Offset:
             "spread_min": round(float(self.spread / MINUTE), 1),
             "matched": self.matched,
             "share": round(float(self.share), 2),
+            "resolution_min": round(float(self.grain / MINUTE), 1),
         }
 
 

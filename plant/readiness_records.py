@@ -35,7 +35,7 @@ HARMS: dict[str, list[str]] = {
     "spare_parts": [ACTIONS],
 }
 EXAMPLES = 5
-MINUTE, HOUR, DAY = 60_000_000, 3_600_000_000, 86_400_000_000  # microseconds
+SECOND, MINUTE, HOUR, DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000  # microseconds
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import pyarrow as pa
 from plant.readiness_levels import Levels, levels_of
 from plant.readiness_pieces import Pieces, quantiles
 from plant.readiness_records import MINUTE
+from plant.readiness_runs import StepLevels
 
 COLUMNS = ["equipment_id", "signal", "ts", "value", "quality", "source_file", "source_line"]
 _SHIFT = 32
@@ -39,6 +40,7 @@ class Steps:
     end: np.ndarray
     first: np.ndarray = field(init=False)  # first and last reading within, per step
     last: np.ndarray = field(init=False)
+    levels: StepLevels = field(init=False)
 
     def __post_init__(self) -> None:
         self.first = np.full(len(self.start), np.iinfo(np.int64).max)
@@ -46,6 +48,7 @@ class Steps:
         self.of: dict[str, np.ndarray] = {
             str(k): np.asarray(v) for k, v in pd.Series(self.equipment).groupby(self.equipment).indices.items()
         }
+        self.levels = StepLevels(self.of, self.start, self.end)
 
     def see(self, equipment: str, ts: np.ndarray) -> None:
         """Note which steps of the equipment these (sorted) times lie in."""
@@ -132,14 +135,16 @@ class ReadingsScan:
         self._move(ts, value, fresh, starts, lengths, series)
         self._run(ts, value, fresh, starts, series)
         for k, s in enumerate(series.tolist()):
-            name = self.names[s][0]
+            name, signal = self.names[s]
             if name not in self.steps.of:
                 continue
+            rows = slice(starts[k], starts[k] + lengths[k])
+            self.steps.levels.see(name, signal, ts[rows], value[rows])
             probes = self._probes.setdefault(name, [])
             if len(probes) < 3 and s not in probes:
                 probes.append(s)
             if s in probes:
-                self.steps.see(name, ts[starts[k] : starts[k] + lengths[k]])
+                self.steps.see(name, ts[rows])
         return Stretch(ts, value, starts, series, file, line, files)
 
     def _numbers(self, names: list[tuple[str, str]]) -> np.ndarray:

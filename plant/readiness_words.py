@@ -207,33 +207,58 @@ def _orphan_lots(records: Records) -> Iterator[Finding]:
 
 
 def new_words(records: Records) -> Iterator[Finding]:
-    """Words that appear for the first time in the last tenth of the records, where the vocabulary was settled."""
+    """Words that appear for the first time late in the records, where the vocabulary was settled."""
     for table, columns in _WORDS.items():
         frame, known_by = records.rows(table), TABLES[table].known_by
         if known_by == "always" or len(frame) < 100:
             continue
         at = micros(frame[known_by])
-        cut = np.quantile(at, 0.9)
         for column in columns:
-            words = frame[column].astype(object)
-            early, late = words[at <= cut].dropna(), words[at > cut].dropna()
-            if len(early) < 90 or not len(late):
+            told = next((t for c in _LATE if (t := _fresh(at, frame[column].astype(object), c))), None)
+            if told is None:
                 continue
-            seen = early.value_counts()
-            # Good and Turing: how often the next word is a new one, told by the words that were seen once.
-            expected = float((seen == 1).sum()) / len(early) * len(late)
-            fresh = late[~late.isin(seen.index)].value_counts()
-            if len(fresh) and len(seen) < 0.2 * len(early) and (len(fresh) > 3 * expected + 0.5):
-                yield finding(
-                    "new_code",
-                    "low",
-                    table,
-                    int(fresh.sum()),
-                    f"{len(fresh)} {column} of {table} were never seen before "
-                    f"{pd.Timestamp(int(cut), unit='us'):%Y-%m-%d}, among {len(seen)} that were: "
-                    "a model has learned nothing about them",
-                    [f"{w} ({n} row(s))" for w, n in fresh.items()],
-                )
+            cut, known, fresh = told
+            yield finding(
+                "new_code",
+                "medium",
+                table,
+                int(fresh.sum()),
+                f"{len(fresh)} {column} of {table} were never seen before "
+                f"{pd.Timestamp(int(cut), unit='us'):%Y-%m-%d}, among {known} that were: "
+                "a model has learned nothing about them",
+                [f"{w} ({n} row(s))" for w, n in fresh.items()],
+            )
+
+
+_LATE = (2 / 3, 0.8, 0.9)  # of the records, by time: the widest view that tells comes first
+_OFTEN = 5  # rows
+
+
+def _fresh(at: np.ndarray, words: pd.Series, late: float) -> tuple[float, int, pd.Series] | None:
+    """(the time that cuts off what is late, words known by then, rows of each that is new), or None.
+
+    None, too, where as many words are new as this vocabulary lets expect: ids and free text never cease to grow.
+    """
+    before, cut = np.quantile(at, [2 * late - 1, late])
+    early, rest = words[at <= cut].dropna(), words[at > cut].dropna()
+    if len(early) < 60 or not len(rest):
+        return None
+    seen = early.value_counts()
+    fresh = rest[~rest.isin(seen.index)].value_counts()
+    if not len(fresh) or len(seen) >= 0.2 * len(early):
+        return None
+    # Good and Turing: how often the next word is a new one, told by the words that were seen once.
+    expected = float((seen == 1).sum()) / len(early) * len(rest)
+    # What was new in the stretch of the same length before.
+    middle, first = words[(at > before) & (at <= cut)].dropna(), words[at <= before].dropna().unique()
+    grown = middle[~middle.isin(first)].value_counts()
+    if late < 0.9:  # in a tenth one rare word may come at any time
+        expected = max(expected, float(len(grown)))
+    if len(fresh) > 3 * expected + 0.5:
+        return float(cut), len(seen), fresh
+    # A word that is frequent from now on is no rare one that happened to come late.
+    often = fresh[fresh >= _OFTEN]
+    return (float(cut), len(seen), often) if len(often) > 3 * (grown >= _OFTEN).sum() + 0.5 else None
 
 
 def mangled_keys(records: Records) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from plant.site_checks import RECORDED_AT as RECORDED_AT
 from plant.site_checks import Checks
 from plant.site_inheritance import SECTIONS, SITE_FILE, Merged, Place, is_folder, model_files, read_layers, word
 from plant.site_problems import Problems
-from plant.sources import Part, Source, time_zone
+from plant.sources import Part, Source, leaves_folder, time_zone
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -105,6 +105,11 @@ def load_site(folder: str | Path) -> Site:
         word(name): problems.parse(Source, one.plain(), place / "sources" / name)
         for name, one in (given.keys.items() if given is not None else ())
     }
+    for name, one in given.keys.items() if given is not None else ():
+        path = one.child("path")
+        if path is not None and isinstance(path.value, str) and leaves_folder(path.value):
+            what = f"found '{path.value}', which leaves the data folder; allowed: a path below it"
+            problems.add(place / "sources" / name / "path", f"{what} such as cmms/orders_*.csv")
     walks, reviews = read_crosswalks(merged, problems, files)
     tables = Checks(merged, problems, files, walks).tables()
     for table, item in ((t, i) for t, items in tables.items() for i in items):

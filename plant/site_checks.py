@@ -12,10 +12,11 @@ import pandas as pd
 from pydantic import ValidationError
 
 from plant.crosswalks import SiteFiles, accepted
-from plant.errors import did_you_mean, listing, nearest
+from plant.errors import did_you_mean, listing
 from plant.forms import Form, Item, Lookup
 from plant.site_inheritance import Given, Merged, Place, word
 from plant.site_problems import Problems
+from plant.site_words import Words
 from plant.sources import Part
 from plant.tables import TABLES, Column
 
@@ -34,12 +35,15 @@ class Checks:
 
     def __init__(self, merged: Merged, problems: Problems, files: SiteFiles, walks: dict[str, pd.DataFrame]):
         self._merged, self._problems, self._files, self._walks = merged, problems, files, walks
+        self._words = Words(merged, problems, files, walks)
         sources = merged.root.child("sources")
         self._sources = [word(k) for k in sources.keys] if sources is not None else []
 
     def tables(self) -> dict[str, tuple[Item, ...]]:
         section = self._merged.root.child("tables")
-        return {word(k): self._table(word(k), g) for k, g in section.keys.items()} if section is not None else {}
+        out = {word(k): self._table(word(k), g) for k, g in section.keys.items()} if section is not None else {}
+        self._words.check()
+        return out
 
     def _table(self, table: str, given: Given) -> tuple[Item, ...]:
         place = Place(self._merged.root, "tables", table)
@@ -100,8 +104,8 @@ class Checks:
             return value
         for name in re.findall(r"\$\{([^{}]*)\}", value):
             if name not in words:
-                near = nearest(name, map(str, words))
-                self._problems.add(at, f"'${{{name}}}' is not filled; allowed: {listing(words)} {near}")
+                near = did_you_mean(name, map(str, words))
+                self._problems.add(at, f"'${{{name}}}' is not filled; allowed: {listing(words)}{near}")
                 continue
             if value == f"${{{name}}}":
                 return words[name]
@@ -116,12 +120,14 @@ class Checks:
         for name, form in item.columns.items():
             spot = at / "columns" / name
             if name not in (*contract.names, RECORDED_AT) and not contract.open_values:
-                what = f"{table} has no such column; allowed: {listing(contract.names, 20)} "
-                self._problems.add(spot, what + nearest(name, contract.names))
+                what = f"{table} has no such column; allowed: {listing(contract.names, 20)}"
+                self._problems.add(spot, what + did_you_mean(name, contract.names))
             elif contract.open_values and not _VALUE_NAME.fullmatch(name):
                 self._problems.add(spot, "allowed: names of letters, digits, dots and _")
             else:
-                self._kind(Column(name, "time", "") if name == RECORDED_AT else contract.column(name), form, spot)
+                column = Column(name, "time", "") if name == RECORDED_AT else contract.column(name)
+                self._kind(column, form, spot)
+                self._words.used(form, spot, f"{table}.{name}", column)
             self._form(form, spot)
         for column in contract.columns:
             if column.required and column.name not in written:
@@ -131,14 +137,15 @@ class Checks:
         for name in item.model_fields_set - {"columns"}:
             for spot, part in _parts(getattr(item, name), at / name):
                 if isinstance(part, Form):
+                    self._words.used(part, spot)
                     self._form(part, spot)
 
     def _source(self, name: str, at: Place) -> None:
         if name not in self._sources:
             gone = self._merged.removed.get(("sources", name))
-            hint = f"(taken away in {gone.label}; take this item away there too)" if gone is not None else ""
-            near = hint or nearest(name, self._sources)
-            self._problems.add(at, f"found '{name}'; allowed: {listing(self._sources, 40)} {near}")
+            hint = f" (taken away in {gone.label}; take this item away there too)" if gone is not None else ""
+            near = hint or did_you_mean(name, self._sources)
+            self._problems.add(at, f"found '{name}'; allowed: {listing(self._sources, 40)}{near}")
 
     def _kind(self, column: Column, form: Form, at: Place) -> None:
         """Keys that would do nothing to a column of this kind, and numbers in another unit than the contract's."""
@@ -160,6 +167,7 @@ class Checks:
         for name in form.model_fields_set:
             for spot, part in _parts(getattr(form, name), at / name):
                 if isinstance(part, Form):
+                    self._words.used(part, spot)
                     self._form(part, spot)
                 elif isinstance(part, Lookup):
                     self._source(part.source, spot / "source")
@@ -169,8 +177,8 @@ class Checks:
         walk = self._walks.get(name)
         if walk is None:
             gone = self._merged.removed.get(("crosswalks", name))
-            near = f"(taken away in {gone.label})" if gone is not None else nearest(name, self._walks)
-            what = f"found '{name}'; allowed: {listing(self._walks, 40) or 'none'} {near}"
+            near = f" (taken away in {gone.label})" if gone is not None else did_you_mean(name, self._walks)
+            what = f"found '{name}'; allowed: {listing(self._walks, 40) or 'none'}{near}"
             self._problems.add(at / "crosswalk", what)
         elif form.take is not None and form.take not in walk.columns:
             self._problems.choice(at / "take", form.take, [str(c) for c in walk.columns])

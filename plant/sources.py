@@ -14,9 +14,14 @@ from typing import Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from plant.errors import nearest
+from plant.errors import did_you_mean
 
 _ZONES = zoneinfo.available_timezones()
+# Those that exports of plants are in; Python knows many more under many names.
+_ENCODINGS = (
+    "ascii", "cp850", "cp852", "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1257", "iso-8859-1", "iso-8859-2",
+    "iso-8859-15", "latin-1", "mac-roman", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "windows-1252",
+)  # fmt: skip
 WHITESPACE = "whitespace"
 _TEXT = ("csv", "jsonl")
 # Keys that mean something to some formats only: anywhere else they would do nothing, unseen.
@@ -43,12 +48,16 @@ SINCE = re.compile(r"(?<![:\w\\]):since\b")
 _NULL_SINCE = re.compile(r":since\s+is\s+(?:not\s+)?null|(?:coalesce|ifnull|nvl|isnull)\s*\(\s*:since", re.IGNORECASE)
 
 
+def leaves_folder(path: str) -> bool:
+    """Whether the words of a path lead out of the data folder, links left aside."""
+    return Path(path).is_absolute() or ".." in Path(path).parts
+
+
 def time_zone(value: str | None) -> str | None:
     """The name of a time zone, or a ValueError that says what is allowed."""
     if value is not None and value not in _ZONES:
         raise ValueError(
-            f"'{value}' is no time zone; allowed: IANA names such as Europe/Dublin or UTC "
-            f"{nearest(value, _ZONES)}".strip()
+            f"'{value}' is no time zone; allowed: IANA names such as Europe/Dublin or UTC{did_you_mean(value, _ZONES)}"
         )
     return value
 
@@ -131,7 +140,8 @@ class Source(Part):
         try:
             "".encode(value)
         except (LookupError, UnicodeError, ValueError) as e:
-            raise ValueError(f"'{value}' is no encoding; allowed: utf-8, utf-16, cp1252, latin-1, ...") from e
+            near = did_you_mean(value, _ENCODINGS)
+            raise ValueError(f"'{value}' is no encoding; allowed: utf-8, utf-16, cp1252, latin-1, ...{near}") from e
         return value
 
     @field_validator("header")

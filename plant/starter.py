@@ -133,7 +133,8 @@ def _parent(out: Path) -> Path:
 def _source(found: Guess) -> Source | None:
     """The source as connect will read it; None where this format is not read yet."""
     try:
-        return Source.model_validate({"system": "unknown", "path": found.path, "format": found.format, **found.keys})
+        place = {} if found.format == "sql" else {"path": found.path}
+        return Source.model_validate({"system": "unknown", "format": found.format, **place, **found.keys})
     except ValidationError:
         return None
 

@@ -14,6 +14,11 @@ from plant.guess_words import COLUMNS, FILES, fold
 from plant.tables import TABLES, Column, Table
 
 _IDS = ("work_order_id", "event_id", "downtime_id", "result_id", "deviation_id")  # a row's own content can be the key
+# Columns whose whole numbers tell rows apart and measure nothing.
+_IDENTITY = (
+    ("batches", ("batch_id", "product")), ("work_orders", ("work_order_id",)), ("lab_results", ("result_id",)),
+    ("deviations", ("deviation_id",)), ("spare_parts", ("part_id",)),
+)  # fmt: skip
 _ENOUGH = 1.5  # below this score no table is proposed
 
 
@@ -68,6 +73,9 @@ def _alike(name: str, known: list[str]) -> float:
     folded = fold(name)
     if folded in known:
         return max(0.7, 1 - 0.02 * known.index(folded))
+    either = [fold(w) for w in re.split("[/|]", re.sub(r"[\[(].*", "", name)) if fold(w)]  # Étiquette/Tag, Masse (kg)
+    if either and all(w in known for w in either):
+        return 0.65
     if known[0].endswith("id"):  # of an id, a part is not enough: `Batch Size` is no batch
         return 0.0
     words = [fold(w) for w in re.findall(r"[A-ZÄÖÜČŠŽ]?[^\WA-ZÄÖÜČŠŽ\d_]+|[^\W\d_]+", name)]
@@ -125,6 +133,9 @@ def _score(guess: Guess, name: str) -> Proposal | None:
     if name == "signals" and "source_tag" in found and "signal" not in found:
         for target in ("equipment_id", "signal"):  # both are read from the tag
             found.setdefault(target, found["source_tag"])
+    tag = found.get("source_tag", ("", 0.0))[0]
+    if name == "signals" and any(c.name == tag and c.distinct < 0.5 * c.filled for c in guess.columns):
+        return None  # a list of signals names each once
     score = _hint(guess, name) + 2 * len(found) / len(guess.columns)
     missing, made_up, constants = [], [], _suggested(guess, name)
     for column in table.columns:
@@ -157,6 +168,7 @@ def _readings(guess: Guess, found: dict[str, tuple[str, float]]) -> Proposal | N
             return None
         found["ts"] = (times[0], 0.6)
     score = _hint(guess, "readings") + 2 * found["ts"][1]
+    _long(guess, found)
     if "signal" in found and "value" in found and found["signal"][1] > 0.5:
         columns = {target: source for target, (source, _) in found.items()}
         columns.setdefault("equipment_id", columns["signal"])  # a tag names both
@@ -164,18 +176,37 @@ def _readings(guess: Guess, found: dict[str, tuple[str, float]]) -> Proposal | N
         return Proposal(guess, "readings", score, columns)
     kept = {"ts": found["ts"][0]}
     kept |= {t: found[t][0] for t in ("equipment_id", "quality") if t in found and found[t][1] > 0.5}
-    identity = {fold(w) for c in ("batch_id", "product") for w in COLUMNS["batches"][c].split()}
+    identity = {fold(w) for table, names in _IDENTITY for name in names for w in COLUMNS[table][name].split()}
     values = [
         c.name for c in guess.columns
         if c.kind == "number" and c.name not in kept.values() and not (c.whole and fold(c.name) in identity)
     ]  # fmt: skip
+    orders = {fold(w) for w in COLUMNS["work_orders"]["work_order_id"].split()}
+    if "equipment_id" not in kept and any(c.whole and fold(c.name) in orders for c in guess.columns):
+        return None
     if len(values) < 2 and not (values and "equipment_id" in kept):
         return None
+    if guess.shape == "table" and not (len(times) == 1 and len(values) >= 0.3 * len(guess.columns)):
+        return None  # several times, words and a few numbers: orders, batches, results
     if "equipment_id" in kept:
         score += 2 * found["equipment_id"][1]
     score += min(3.0, 0.5 * len(values)) - (0.0 if "equipment_id" in kept else 0.5)
     score += 2 * (len(values) + len(kept)) / len(guess.columns)
     return Proposal(guess, "readings", score, kept, values=tuple(values))
+
+
+def _long(guess: Guess, found: dict[str, tuple[str, float]]) -> None:
+    """What a tag, a time and a value are, where the names of some of them do not tell."""
+    left = [c for c in guess.columns if c.name not in {n for n, _ in found.values()}]
+    numbers = [c.name for c in left if c.kind == "number"]
+    codes = [c.name for c in left if c.kind == "code"]
+    if "signal" in found and "value" not in found and len(numbers) == 1:
+        found["value"] = (numbers[0], 0.3)
+    counted = any(c.times is not None and c.times.epoch is not None for c in guess.columns)
+    if "signal" not in found and "equipment_id" not in found and len(codes) == 1 and guess.shape == "long" and counted:
+        found["signal"] = (codes[0], 0.55)
+        if "value" not in found and len(numbers) == 1:
+            found["value"] = (numbers[0], 0.3)
 
 
 def split_tag(tag: str, others: list[str]) -> tuple[str, str]:

@@ -30,8 +30,12 @@ def scalar(value: Any) -> str:
     text = str(value)
     if _PLAIN.fullmatch(text) and text.isprintable() and text not in ("true", "false", "null"):
         return text
-    escaped = "".join(f"\\{c}" if c in '"\\' else c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
+    escaped = "".join(f"\\{c}" if c in '"\\' else c if c.isprintable() else _escape(c) for c in text)
     return f'"{escaped}"'
+
+
+def _escape(char: str) -> str:
+    return "\\t" if char == "\t" else f"\\U{ord(char):08x}"
 
 
 def comment(text: str, indent: int = 0) -> str:
@@ -105,9 +109,11 @@ def _source(guess: Guess, table: str, time_zone: str | None) -> list[str]:
         f"  {guess.name}:",
         comment(f"{said}{guess.rows:,} rows{files}, {len(guess.columns)} columns", 4),
         _beside(f"    system: {scalar(SYSTEMS.get(table, 'unknown'))}", "TODO which of the plant's systems it is"),
-        _beside(f"    path: {scalar(guess.path)}", guess.verdicts["files"].why if "files" in guess.verdicts else ""),
-        f"    format: {guess.format}",
     ]
+    if guess.format != "sql":  # a database is named by its url
+        why = guess.verdicts["files"].why if "files" in guess.verdicts else ""
+        lines.append(_beside(f"    path: {scalar(guess.path)}", why))
+    lines.append(f"    format: {guess.format}")
     for key in _ORDER:
         verdict = guess.verdicts.get(key) or (guess.verdicts.get("header") if key == "header_line" else None)
         why = f"{verdict.sure}: {verdict.why}" if verdict else ""

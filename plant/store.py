@@ -26,10 +26,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from plant.errors import NotReady, StoreError
+from plant.load_memory import age, content, loaded_in, retired
 from plant.load_readings import ReadingsLoad
+from plant.mapping import QUARANTINE_COLUMNS
 from plant.parts import READINGS, SCHEMA
 from plant.quarantine import not_read_again, same_rows, text_table, with_source
-from plant.row_versions import HASHES, KEY, ROW, STAGED, Age, hashed, new_rows, no_hashes
+from plant.row_versions import HASHES, KEY, ROW, STAGED, new_rows, no_hashes
 from plant.snapshot import QUARANTINE, SERIES, Snapshot, delta_table
 from plant.tables import LINEAGE, TABLES, Table, arrow_schema, conform, empty_frame
 
@@ -73,6 +75,16 @@ class Load:
     reread: set[str] = field(default_factory=set)
     retired: dict[str, int] = field(default_factory=dict)
     released: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class _Aside:
+    """The quarantine of a load: rows of before that stay, rows that are added, and whether that changes anything."""
+
+    kept: pd.DataFrame
+    fresh: pa.Table
+    changed: bool
+    all_kept: bool = True
 
 
 class Store:
@@ -152,7 +164,7 @@ class Store:
             if made_by and int(made_by[1]) >= number:
                 left.unlink()
         load.readings = ReadingsLoad(
-            folder, snapshot.files(READINGS), snapshot.series(), number, now, _age(last, load, number)
+            folder, snapshot.files(READINGS), snapshot.series(), number, now, age(last, load.sources, number)
         )
         if anew and (gone := load.readings.drop(anew)):
             load.retired[READINGS] = gone
@@ -171,9 +183,9 @@ class Store:
         last = self.manifest()
         number = self._last() + 1
         versions: dict[str, int] = dict(last["tables"]) if last else {}
-        age = _age(last, load, number)
+        ages = age(last, load.sources, number)
         for entry, new in load.sources.items():
-            new["loaded_in"] = _loaded_in(last, entry, new, number)
+            new["loaded_in"] = loaded_in(last, entry, new, number)
         aside = list(load.quarantine)
         fresh: dict[str, pd.DataFrame] = {}
         kept: dict[str, pa.Table] = {}
@@ -188,13 +200,13 @@ class Store:
         for name in [n for n in (*load.tables, *others) if n != READINGS]:
             frame = load.tables[name] if name in load.tables else empty_frame(TABLES[name])
             before = self._hashes(name, versions.get(name))
-            gone = _retired(TABLES[name], frame, before, load.reread)
+            gone = retired(TABLES[name], frame, before, load.reread)
             if gone.any():
                 load.retired[name] = int(gone.sum())
                 kept[name] = self._rows(name, versions[name]).filter(pa.array(~gone))
                 before = before[~gone]
             latest = functools.partial(self._latest, name, versions.get(name))
-            news = new_rows(TABLES[name], frame, before, now, age, latest)
+            news = new_rows(TABLES[name], frame, before, now, ages, latest)
             count = load.counts.setdefault(name, Count())
             count.loaded += len(news.rows)
             count.known += news.known
@@ -205,15 +217,14 @@ class Store:
                 fresh[name] = news.rows
         sources = {**(last["sources"] if last else {}), **load.sources}
         marks = {**(last.get("marks", {}) if last else {}), **load.marks}
-        before, after = self._quarantine_now(last, load, aside, number)
+        put_aside = self._put_aside(last, load, aside, number)
         added = bool(fresh) or bool(kept) or bool(readings and (readings.actions or readings.removed))
-        moved = last is None or _content(last["sources"]) != _content(sources) or last.get("marks", {}) != marks
-        put_aside = not same_rows(before, after)
-        if not added and not put_aside and not moved:
+        moved = last is None or content(last["sources"]) != content(sources) or last.get("marks", {}) != marks
+        if not added and not put_aside.changed and not moved:
             return load.counts
         quarantine = last.get("quarantine") if last else None
-        if put_aside:
-            quarantine = self._put_aside(before, after, quarantine)
+        if put_aside.changed:
+            quarantine = self._write_aside(put_aside, quarantine)
         for name, left in kept.items():
             versions[name] = self._append(name, left, versions[name], "overwrite")
         for name, rows in fresh.items():
@@ -272,24 +283,24 @@ class Store:
         frame = frame.sort_values("recorded_at", kind="stable", na_position="first")
         return frame.drop_duplicates(KEY, keep="last")
 
-    def _quarantine_now(
-        self, last: dict[str, Any] | None, load: Load, aside: list[pa.Table], number: int
-    ) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The quarantine as the last load left it, and as this one leaves it: what was kept first."""
+    def _put_aside(self, last: dict[str, Any] | None, load: Load, aside: list[pa.Table], number: int) -> _Aside:
+        """What becomes of the quarantine: rows of the last load that stay, and those that this one adds."""
         before = Snapshot(self.folder, last or {"data_version": ""}).quarantine()
-        if not aside:
-            fresh = pd.DataFrame(columns=list(before.columns))
-        else:
-            fresh = pa.concat_tables(aside).to_pandas(strings_to_categorical=True)
-            fresh.insert(0, "load", float(number))
-        kept = not_read_again(before, fresh, (last or {}).get("sources", {}), load.sources, load.released)
-        return before, _stacked([kept, fresh], list(fresh.columns))
+        fresh = pa.concat_tables(aside) if aside else text_table(pd.DataFrame(columns=QUARANTINE_COLUMNS))
+        fresh = fresh.add_column(0, "load", pa.array(np.full(fresh.num_rows, float(number))))
+        if not len(before):  # a first load may put aside millions: they stay in their compact form
+            return _Aside(before, fresh, fresh.num_rows > 0)
+        frame = fresh.to_pandas()
+        kept = not_read_again(before, frame, (last or {}).get("sources", {}), load.sources, load.released)
+        changed = len(kept) + len(frame) != len(before) or not same_rows(before, _stacked([kept, frame]))
+        return _Aside(kept, fresh, changed, len(kept) == len(before))
 
-    def _put_aside(self, before: pd.DataFrame, after: pd.DataFrame, version: int | None) -> int:
-        """Write the quarantine; returns the version of its table."""
-        if len(after) >= len(before) and same_rows(before, after.iloc[: len(before)]):
-            return self._append(QUARANTINE, text_table(after.iloc[len(before) :]), version)
-        return self._append(QUARANTINE, text_table(after), version, "overwrite")
+    def _write_aside(self, aside: _Aside, version: int | None) -> int:
+        """The new version of the quarantine's table."""
+        if aside.all_kept:
+            return self._append(QUARANTINE, aside.fresh, version)
+        together = pa.concat_tables([text_table(aside.kept).cast(aside.fresh.schema), aside.fresh])
+        return self._append(QUARANTINE, together, version, "overwrite")
 
     def _append(
         self, name: str, rows: pa.Table, version: int | None, mode: Literal["append", "overwrite"] = "append"
@@ -356,41 +367,6 @@ def _arrow(table: Table, rows: pd.DataFrame) -> pa.Table:
     return pa.Table.from_pandas(rows[schema.names], schema=schema, preserve_index=False)
 
 
-def _stacked(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+def _stacked(frames: list[pd.DataFrame]) -> pd.DataFrame:
     filled = [f for f in frames if len(f)]
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=columns)
-
-
-def _retired(table: Table, frame: pd.DataFrame, before: pd.DataFrame, reread: set[str]) -> np.ndarray:
-    """Which stored rows came from an export that was read again and is no longer said to hold their key."""
-    gone = before["source_file"].isin(reread).to_numpy(dtype=bool)
-    if gone.any():
-        gone &= ~before[KEY].isin(hashed(conform(table, frame)[list(table.key)])).to_numpy(dtype=bool)
-    return gone
-
-
-def _content(sources: dict[str, Any]) -> dict[str, Any]:
-    """What of the remembered exports makes a load worth a data version; being read anew is no change."""
-    told = ("sha256", "carry", "carry_in")
-    return {k: [s.get(t) for t in told] + ([] if s.get("volatile") else [s.get("mark")]) for k, s in sources.items()}
-
-
-def _loaded_in(last: dict[str, Any] | None, entry: str, new: dict[str, Any], number: int) -> int:
-    """The load that first saw an export with this content."""
-    then = (last["sources"] if last else {}).get(entry, {})
-    unchanged = new.get("sha256") is not None and then.get("sha256") == new["sha256"]
-    return int(then.get("loaded_in", 0)) if unchanged else number
-
-
-def _age(last: dict[str, Any] | None, load: Load, number: int) -> Age:
-    """Files -> number of the load that first saw each with its content of today; unknown ones count as of this load."""
-
-    def ages(files: pd.Series) -> np.ndarray:
-        then = {k.partition(":")[2]: int(s.get("loaded_in", 0)) for k, s in (last["sources"] if last else {}).items()}
-        now = {k.partition(":")[2]: _loaded_in(last, k, s, number) for k, s in load.sources.items()}
-        known = {**then, **now}
-        cells = files.array if isinstance(files.dtype, pd.CategoricalDtype) else pd.Categorical(files)
-        own = np.array([known.get(str(w), number) for w in cells.categories] + [number], dtype=np.int64)
-        return np.asarray(own[cells.codes])
-
-    return ages
+    return pd.concat(filled, ignore_index=True) if filled else frames[0]

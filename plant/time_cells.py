@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Callable, Sequence
 
@@ -21,6 +22,9 @@ _DAY_NUMBER = re.compile(r"[2-6][0-9]{4}(?:[.,][0-9]+)?")  # a spreadsheet's day
 _LONGEST = 80
 _NAT = np.datetime64("NaT", "us")
 _EARLIEST, _LATEST = np.datetime64("1678-01-01", "us"), np.datetime64("2261-12-31", "us")
+_OUTSIDE = "'{}' lies outside the years 1678 to 2261"
+# Four digits that begin a number and are no year between those, such as 9999 and 0001.
+_FAR_YEAR = re.compile("(?<![0-9])(?!16(?:7[89]|[89])|1[789]|2[01]|22(?:[0-5]|6[01]))[0-9]{4}")
 _PER_UNIT = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _FARTHEST = 300 * 366 * 86400.0  # seconds from 1970
 Naive = Callable[[np.ndarray], None]  # (mask of rows): their times have no zone
@@ -98,12 +102,38 @@ def times(
         out[at] = localised(plain[at], zone or "UTC", source, unclear)
     unread = np.append(~read[:-1], False)
     if unread.any():
+        far = np.append(_far([w if u else "" for w, u in zip(words, unread, strict=False)], layouts, months), False)
+        if far.any():
+            problem(far[cells.codes], f"{_OUTSIDE}; where it stands for no time, list it in the source's `missing:`")
+            unread &= ~far
         numbered = np.array([_DAY_NUMBER.fullmatch(w) is not None for w in words] + [False]) & unread
         reason = "'{}' is no time of the form " + " or ".join(layouts)
         if numbered.any():
             problem(numbered[cells.codes], f"{reason}; it looks like the number of a day in a spreadsheet")
         problem((unread & ~numbered)[cells.codes], reason)
     return out[cells.codes]
+
+
+def _far(words: list[str], layouts: Sequence[str], months: str | dict[str, int]) -> np.ndarray:
+    """Which words are times in one of the layouts, only not of years that a time can have here."""
+    out = np.zeros(len(words), dtype=bool)
+    some = [i for i, w in enumerate(words) if len(w) <= _LONGEST and _FAR_YEAR.search(w)]
+    for layout in layouts if some else ():
+        for spelled, aim in _spellings([words[i] for i in some], layout, months):
+            for i, text in zip(some, spelled, strict=True):
+                out[i] |= _is_time(text, aim)
+    return out
+
+
+def _is_time(text: str, layout: str) -> bool:
+    try:
+        if layout == "iso":
+            dt.datetime.fromisoformat(text.upper())
+        else:
+            dt.datetime.strptime(text, layout)  # noqa: DTZ007 (only whether it can be read)
+    except ValueError:
+        return False
+    return True
 
 
 def _spellings(words: list[str], layout: str, months: str | dict[str, int]) -> list[tuple[list[str], str]]:
@@ -182,7 +212,7 @@ def typed_times(
     # Told by the ticks too: seconds of a far year run over when they become microseconds.
     far = (np.abs(ticks.astype(np.float64)) > most) | (values < _EARLIEST) | (values > _LATEST)
     if far.any():
-        problem(far, "'{}' lies outside the years 1678 to 2261")
+        problem(far, _OUTSIDE)
         values[far] = _NAT
     if kept is not None:
         return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import re
 from typing import Any
@@ -19,6 +20,13 @@ _SPELLINGS = {
     "µm": "micrometer",
     "-": "dimensionless",
 }
+# Units that plants measure in, for the nearest match: pint knows thousands.
+_USUAL = (
+    "%", "degC", "degF", "kelvin", "Pa", "hPa", "kPa", "MPa", "bar", "mbar", "psi", "N", "kN", "mm", "cm", "m", "um",
+    "mg", "g", "kg", "l", "ml", "m^3", "m^3/h", "l/min", "l/h", "kg/h", "m/s", "mm/s", "g/l", "mg/ml", "rpm", "Hz",
+    "1/min", "s", "min", "h", "d", "A", "mA", "V", "kV", "W", "kW", "kWh", "VA", "ohm", "uS/cm", "mS/cm", "N*m", "ppm",
+    "dimensionless", "percent", "minute", "hour", "second", "day", "liter", "gram", "meter",
+)  # fmt: skip
 
 
 @functools.cache
@@ -44,7 +52,9 @@ def problem(source: str, target: str) -> str:
         try:
             _unit(side).dimensionality  # noqa: B018 (only pint knows whether it has one)
         except Exception:  # pint raises many kinds for text that is no unit
-            return f"'{side}' is no unit; allowed: units such as degC, bar, kN, mm, rpm, %"
+            near = difflib.get_close_matches(side[:_LONGEST], _USUAL, n=2)
+            told = "; did you mean " + " or ".join(f"'{n}'" for n in near) + "?" if near else ""
+            return f"'{side}' is no unit; allowed: units such as degC, bar, kN, mm, rpm, %{told}"
     one, other = _unit(source), _unit(target)
     if not one.is_compatible_with(other):
         return (

@@ -35,7 +35,7 @@ steps, last = 0, sys.maxsize
 def step(frame, event, _):
     global steps
     code = frame.f_code
-    ours = code.co_filename.endswith("plant/store.py") and code.co_name in ("_put_aside", "_append", "_write")
+    ours = code.co_filename.endswith("plant/store.py") and code.co_name in ("_write_aside", "_append", "_write")
     if not ours and not code.co_filename.endswith("deltalake/writer/writer.py"):
         return None
     steps += 1

@@ -53,7 +53,7 @@ def check_folder(data: Path) -> None:
             "give it with --data DIR",
         )
     try:
-        os.stat(os.path.join(data, "."))  # noqa: PTH116, PTH118 (a Path leaves the dot out)
+        os.stat(os.path.join(data, "."))  # a Path would leave the dot out
         with os.scandir(data):
             pass
     except OSError as e:

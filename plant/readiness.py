@@ -5,8 +5,8 @@
 
 The parts: readiness_records (findings, newest rows), readiness_scan (one pass over the readings), readiness_levels and
 _pieces (all series at once), _conversions and _offsets (units, clocks), and by subject
-readiness_coverage, _quarantine, _words, _dates, _batches, _clocks, _signals, _units, _gaps, _tasks. readiness_page
-makes the report for people.
+readiness_coverage, _quarantine, _words, _dates, _batches, _clocks, _signals, _units, _gaps, _runs, _tasks.
+readiness_page makes the report for people.
 """
 
 from __future__ import annotations

@@ -228,7 +228,8 @@ def clock_skew(records: Records, series: Series) -> tuple[list[Finding], list[Of
                 "",
                 o.matched,
                 f"the clock of {o.other} is {what} {later} that of {o.one} ({o.pair}; {o.matched} moments, "
-                f"± {o.spread / MINUTE:.1f} min): what comes first is told wrong; give one of the sources {fix}",
+                f"± {max(o.spread, o.grain / 2) / MINUTE:.1f} min): what comes first is told wrong; "
+                f"if it is the wrong one, give its source {fix}",
                 [f"{o.pair}: {minutes:+.1f} min"],
                 [FAILURE, QUALITY],
             )

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from plant.readiness_records import DAY, HOUR, Finding, Records, finding, micros, moment, share, span
+from plant.readiness_runs import HALF, NONE
 from plant.readiness_scan import Series
 
 
@@ -197,13 +198,15 @@ def steps_and_readings(records: Records, series: Series, steps: pd.DataFrame) ->
             _steps(steps, silent),
         )
     part = recorded & ~empty & long_enough & (length > 10 * step_us) & (share_of < 0.5) & (usual > 0.8)
-    elsewhere, ran = at.levels.not_there(steps["step"].to_numpy(dtype=object))
-    elsewhere &= recorded & ~empty
-    held = np.where(elsewhere, np.fmin(ran, share_of), share_of)
+    ran, moved = at.levels.runs(steps["step"].to_numpy(dtype=object))
+    moved &= recorded & ~empty & (ran < HALF)
+    still = recorded & ~empty & (ran < NONE)
+    held = np.where(still, np.fmin(ran, share_of), share_of)
     stood = _stops(records)
-    for i in np.flatnonzero(part | elsewhere):  # a machine that broke down within the step did not run while it stood
+    for i in np.flatnonzero(part | still):  # a machine that broke down within the step did not run while it stood
         by = stood.get(str(steps["equipment_id"].iloc[i]), [])
         part[i] = held[i] + _covered(float(at.start[i]), float(at.end[i]), by) < 0.6
+    part |= moved
     if part.any():
         yield finding(
             "readings_outside_run",

@@ -14,7 +14,7 @@ import pandas as pd
 
 _MOST_SIGNALS = 12  # of a machine that are asked
 _FEWEST_STEPS, _FEWEST_GAPS, _FEWEST_READINGS = 8, 5, 3
-_NONE, _HALF = 0.15, 0.5  # share of a run below which a step held none of it, or too little
+NONE, HALF = 0.15, 0.5  # share of a run below which a step held none of it, or too little
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,8 @@ class StepLevels:
                 known = np.isfinite(inside).any(axis=0)
                 rows = line.rows[at[known]]
                 ran[rows] = np.nanmedian(inside[:, known], axis=0)
-                beside[rows] = np.nanmedian(outside[:, known], axis=0) >= _HALF
+                beside[rows] = np.nanmedian(outside[:, known], axis=0) >= HALF
         return ran, beside
-
-    def not_there(self, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(steps in which the machine did not run as it does in others, share of a run in each step)."""
-        ran, beside = self.runs(kinds)
-        return (ran < _NONE) | ((ran < _HALF) & beside), ran
 
 
 def _told(sums: np.ndarray, line: _Timeline, at: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -206,6 +206,10 @@ def _orphan_lots(records: Records) -> Iterator[Finding]:
         )
 
 
+_LATE = (2 / 3, 0.8, 0.9)  # of the records, by time: the widest view that tells comes first
+_OFTEN = 5  # rows
+
+
 def new_words(records: Records) -> Iterator[Finding]:
     """Words that appear for the first time late in the records, where the vocabulary was settled."""
     for table, columns in _WORDS.items():
@@ -214,7 +218,7 @@ def new_words(records: Records) -> Iterator[Finding]:
             continue
         at = micros(frame[known_by])
         for column in columns:
-            told = next((t for c in _LATE if (t := _fresh(at, frame[column].astype(object), c))), None)
+            told = late_words(at, frame[column].astype(object))
             if told is None:
                 continue
             cut, known, fresh = told
@@ -230,14 +234,15 @@ def new_words(records: Records) -> Iterator[Finding]:
             )
 
 
-_LATE = (2 / 3, 0.8, 0.9)  # of the records, by time: the widest view that tells comes first
-_OFTEN = 5  # rows
+def late_words(at: np.ndarray, words: pd.Series) -> tuple[float, int, pd.Series] | None:
+    """(µs after which a settled vocabulary gained words, words known by then, rows of each that is new), or None."""
+    return next((told for late in _LATE if (told := _fresh(at, words, late)) is not None), None)
 
 
 def _fresh(at: np.ndarray, words: pd.Series, late: float) -> tuple[float, int, pd.Series] | None:
-    """(the time that cuts off what is late, words known by then, rows of each that is new), or None.
+    """As `late_words`, for the rows behind this share of them.
 
-    None, too, where as many words are new as this vocabulary lets expect: ids and free text never cease to grow.
+    None where no more words are new than this vocabulary lets expect: ids and free text never cease to grow.
     """
     before, cut = np.quantile(at, [2 * late - 1, late])
     early, rest = words[at <= cut].dropna(), words[at > cut].dropna()
@@ -252,13 +257,13 @@ def _fresh(at: np.ndarray, words: pd.Series, late: float) -> tuple[float, int, p
     # What was new in the stretch of the same length before.
     middle, first = words[(at > before) & (at <= cut)].dropna(), words[at <= before].dropna().unique()
     grown = middle[~middle.isin(first)].value_counts()
-    if late < 0.9:  # in a tenth one rare word may come at any time
-        expected = max(expected, float(len(grown)))
+    expected = max(expected, len(grown) - (1.0 if late >= 0.9 else 0.0))  # in a tenth one rare word may come
     if len(fresh) > 3 * expected + 0.5:
         return float(cut), len(seen), fresh
     # A word that is frequent from now on is no rare one that happened to come late.
     often = fresh[fresh >= _OFTEN]
-    return (float(cut), len(seen), often) if len(often) > 3 * (grown >= _OFTEN).sum() + 0.5 else None
+    usual = int((grown >= _OFTEN / 2).sum())  # frequent words that came before; a few of their rows may lack
+    return (float(cut), len(seen), often) if len(often) > 3 * usual + 0.5 else None
 
 
 def mangled_keys(records: Records) -> Iterator[Finding]:

@@ -91,14 +91,15 @@ def _quarantine(console: Console, connected: Connected) -> None:
 
 
 def grouped(aside: pd.DataFrame) -> list[dict[str, Any]]:
-    """Quarantined rows by table, source, file and reason, the most frequent first."""
+    """Quarantined rows by table, source, file and reason, the most frequent first, then by where they stand."""
     if not len(aside):
         return []
     by = ["table", "source", "file", "column", "reason"]
     groups = aside.groupby(by, sort=False).agg(
         count=("line", "size"), first_line=("line", "min"), since_load=("load", "min")
     )
-    ordered = groups.sort_values("count", ascending=False, kind="stable").reset_index()
+    by_count = ["count", "source", "file", "first_line"]
+    ordered = groups.reset_index().sort_values(by_count, ascending=[False, True, True, True], kind="stable")
     return [
         {**row, "first_line": int(row["first_line"]), "since_load": int(row["since_load"])}
         for row in ordered.to_dict("records")

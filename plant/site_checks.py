@@ -87,7 +87,8 @@ class Checks:
     def _each(self, each: Any, at: Place) -> list[dict[str, Any]]:
         if isinstance(each, dict):
             for extra in set(each) - {"file"}:
-                self._problems.add(at / extra, f"unknown key '{extra}'; allowed: file{did_you_mean(word(extra), ['file'])}")
+                near = did_you_mean(word(extra), ["file"])
+                self._problems.add(at / extra, f"unknown key '{extra}'; allowed: file{near}")
             return accepted(self._files.rows((at / "file").layer, each.get("file"), at))
         if not isinstance(each, list) or not all(isinstance(words, dict) for words in each):
             self._problems.add(at, "allowed: a list of {name: value} or {file: FILE}")

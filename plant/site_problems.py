@@ -28,7 +28,8 @@ class Problems:
 
     def choice(self, place: Place, found: object, allowed: Sequence[str], most: int = 12) -> None:
         """A word that is none of the allowed ones."""
-        self.add(place, f"found '{found}'; allowed: {listing(allowed, most) or 'none'}{did_you_mean(str(found), allowed)}")
+        near = did_you_mean(str(found), allowed)
+        self.add(place, f"found '{found}'; allowed: {listing(allowed, most) or 'none'}{near}")
 
     def parse(self, model: type[P], value: Any, place: Place, beside: Sequence[str] = ()) -> P | None:
         """`value` as `model`, or None with every problem noted. beside: further keys that are allowed there."""

@@ -53,9 +53,7 @@ class Words:
                     wrong.setdefault(str(found), []).append(str(code))
             self._tell(name, taken, wrong, codes, uses)
 
-    def _tell(
-        self, name: str, taken: str, wrong: dict[str, list[str]], codes: list[str], uses: Iterable[str]
-    ) -> None:
+    def _tell(self, name: str, taken: str, wrong: dict[str, list[str]], codes: list[str], uses: Iterable[str]) -> None:
         place = Place(self._merged.root, "crosswalks", name)
         into = f", which goes into {listing(uses, 3)}; allowed: {listing(codes)}"
         for found, those in list(wrong.items())[:_MOST]:

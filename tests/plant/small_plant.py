@@ -136,3 +136,32 @@ def report(site: Site, tables: Tables) -> Readiness:
 def told(site: Site, tables: Tables) -> dict[tuple[str, str], Finding]:
     """Findings by code and table, without what only says how things are."""
     return {(f.code, f.table): f for f in report(site, tables).findings if f.severity != "info"}
+
+
+_STANDING = {"temperature": (22.0, 0.6), "pressure": (1.0, 0.02), "speed": (0.0, 0.0)}
+
+
+def sending_always(tables: Tables, seed: int = 1) -> Tables:
+    """The plant with a historian that sends every five minutes whether a machine runs or stands.
+
+    Machines stand at a level of their own, cool down slowly, and are cleaned at half speed now and then between steps.
+    """
+    rng = np.random.default_rng(seed)
+    steps, parts = tables["batch_steps"], []
+    ts = pd.date_range(steps["started_at"].min().floor("D"), steps["ended_at"].max().ceil("D"), freq="5min")
+    for machine, runs in steps.groupby("equipment_id"):
+        on = np.zeros(len(ts), dtype=bool)
+        for start, end in zip(runs["started_at"], runs["ended_at"], strict=True):
+            on |= (ts >= start) & (ts < end)
+        cleaned = np.convolve(rng.random(len(ts)) < 0.002, np.ones(9))[: len(ts)] > 0
+        drive = np.where(on, 1.0, np.where(cleaned, 0.5, 0.0))
+        warm = pd.Series(drive).ewm(halflife=6).mean().to_numpy()
+        for signal, (level, spread) in _LEVEL.items():
+            low, scatter = _STANDING[signal]
+            share = warm if signal == "temperature" else drive
+            noise = rng.normal(size=len(ts)) * np.where(share > 0, spread, scatter)
+            values = (low + (level - low) * share + noise).round(3)
+            parts.append(pd.DataFrame({"equipment_id": machine, "signal": signal, "ts": ts, "value": values}))
+    every = pd.concat(parts, ignore_index=True).sort_values(["ts", "equipment_id", "signal"], ignore_index=True)
+    lines = np.arange(2.0, len(every) + 2)
+    return tables | {"readings": every.assign(quality="good", source_file="readings.csv", source_line=lines)}

@@ -64,7 +64,7 @@ def test_of_a_list_for_each_too(workshop: Workshop) -> None:
     [
         (
             "B,b,Reviewed,,,",
-            "line 3: review: found 'Reviewed'; allowed: reviewed, draft, rejected did you mean 'reviewed'?",
+            "line 3: review: found 'Reviewed'; allowed: reviewed, draft, rejected; did you mean 'reviewed'?",
         ),
         ("B,b,yes,,,", "line 3: review: found 'yes'; allowed: reviewed, draft, rejected"),
         ("B,b,draft,,31.01.2025,", "line 3: reviewed_on: found '31.01.2025'; allowed: a day such as 2025-03-31"),

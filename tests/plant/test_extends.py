@@ -219,7 +219,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("base", "expected"),
         [
-            ("../dublim", "no site in '../dublim'; allowed: ../dublin did you mean '../dublin'?"),
+            ("../dublim", "no site in '../dublim'; allowed: ../dublin; did you mean '../dublin'?"),
             ("/etc", "found '/etc'; allowed: a path relative to this folder"),
             ("..", "'..' lies outside the folder that holds the sites"),
             ("../../x", "'../../x' lies outside the folder that holds the sites"),
@@ -260,7 +260,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("text", "expected"),
         [
-            ("sources: {ordrs: null}", "sources.ordrs: null removes nothing: allowed: orders, log did you mean"),
+            ("sources: {ordrs: null}", "sources.ordrs: null removes nothing: allowed: orders, log; did you mean"),
             ("sources: {log: {clock: null}}", "sources.log.clock: null removes nothing"),
             ("crosswalks: {kinds: {CX: null}}", "crosswalks.kinds.CX: null removes nothing: allowed: CM, PM"),
             ("crosswalks: {assets: {CX: null}}", "crosswalks.assets.CX: null removes nothing: allowed: A, B"),

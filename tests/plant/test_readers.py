@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import os
+import tempfile
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from plant.errors import SourceError
+from plant.errors import SiteError, SourceError
+from tests.plant.reading import export
 from tests.plant.workshop import EVENT, Workshop, adds_up
 
 
@@ -236,12 +238,46 @@ class TestFiles:
             workshop.connect()
         assert refused.value.code == "missing_data"
 
+    def test_a_file_in_place_of_the_folder(self, workshop: Workshop) -> None:
+        file = workshop.export("log.csv", "id\n1\n")
+        with pytest.raises(SourceError) as refused:
+            export(file, "log.csv")
+        assert refused.value.found == f"{file} is a file"
+        assert f"--data {workshop.data}" in refused.value.hint
+
+    @pytest.mark.parametrize("rights", [0o000, 0o600, 0o300])
+    def test_a_folder_without_the_rights(self, rights: int) -> None:
+        with tempfile.TemporaryDirectory() as above:
+            os.chmod(above, 0o755)  # noqa: S103 (nobody has to get at what lies below)
+            data = Path(above) / "exports"
+            data.mkdir()
+            (data / "log.csv").write_text("id\n1\n", encoding="utf-8")
+            me = os.geteuid()
+            if me == 0:  # root may read everything; nobody may not
+                os.chown(data, 65534, -1)
+            os.chmod(data, rights)
+            try:
+                os.seteuid(65534 if me == 0 else me)
+                with pytest.raises(SourceError) as refused:
+                    export(data, "log.csv")
+            finally:
+                os.seteuid(me)
+                os.chmod(data, 0o700)
+        assert refused.value.code == "no_access"
+        assert f"the data folder {data} cannot be read: " in refused.value.found
+
     @pytest.mark.parametrize("path", ["../secret.csv", "sub/../../secret.csv", "{}/secret.csv"])
     def test_a_path_that_leaves_the_folder(self, workshop: Workshop, tmp_path: Path, path: str) -> None:
         (tmp_path / "secret.csv").write_text("id\n1\n", encoding="utf-8")
-        workshop.one(EVENT, path=path.format(tmp_path))
+        path = path.format(tmp_path)
+        with pytest.raises(SiteError) as told:
+            workshop.one(EVENT, path=path)
+        assert told.value.details == [
+            f"site.yaml: sources.log.path: found '{path}', which leaves the data folder; "
+            "allowed: a path below it such as cmms/orders_*.csv"
+        ]
         with pytest.raises(SourceError) as refused:
-            workshop.connect()
+            export(workshop.data, path)
         assert refused.value.code == "path_outside"
 
     def test_links_that_leave_the_folder(self, workshop: Workshop, tmp_path: Path) -> None:

@@ -168,6 +168,35 @@ def test_exports_that_say_the_same_twice(workshop: Workshop) -> None:
     assert found(workshop)["overlapping_exports events"].count == 80, "a second connect tells the same"
 
 
+def test_rows_that_repeat_within_an_export_are_no_overlap(workshop: Workshop) -> None:
+    columns = {"equipment_id": "e", "equipment_class": {"constant": "press"}}
+    workshop.export("log_1.csv", "id,k,e\n" + "".join(f"{i},x,press-{i % 3}\n" for i in range(60)))
+    sources = {"log": source("log_*.csv")}
+    tables = {"events": [{"source": "log", "columns": EVENT}], "equipment": [{"source": "log", "columns": columns}]}
+    workshop.site(sources, tables)
+    told = found(workshop)
+    assert not [code for code in told if code.startswith("overlapping_exports")]
+    assert (told["repeated_rows equipment"].severity, told["repeated_rows equipment"].count) == ("info", 57)
+    workshop.export("log_2.csv", "id,k,e\n" + "".join(f"{i},x,press-{i % 3}\n" for i in range(50, 80)))
+    told = found(workshop)
+    assert told["overlapping_exports events"].examples == ["log_2.csv: 10 of 30 rows (33.3 %)"]
+    assert "overlapping_exports equipment" not in told
+    assert told["repeated_rows equipment"].count == 87
+
+
+def test_steps_that_name_their_batch_again_and_again(workshop: Workshop) -> None:
+    rows = [f"B{i // 4},S{i % 4},2025-03-{1 + i // 4:02d}" for i in range(80)]
+    workshop.export("steps_1.csv", "\n".join(["b,s,d", *rows[:40]]) + "\n")
+    workshop.export("steps_2.csv", "\n".join(["b,s,d", *rows[40:]]) + "\n")
+    columns = {
+        "batch_id": "b", "product": {"constant": "p"}, "started_at": {"column": "d", "format": "%Y-%m-%d"},
+    }  # fmt: skip
+    workshop.one(columns, "batches", path="steps_*.csv")
+    told = found(workshop)
+    assert told["repeated_rows batches"].count == 60
+    assert "overlapping_exports batches" not in told
+
+
 def test_numbers_that_a_spreadsheet_has_mangled(workshop: Workshop) -> None:
     cells = ["1.926.183.442", "1.9E", "12. Jan", "Mar-24", "#REF!", "about 3", "7.5"]
     workshop.export("log.csv", "id,v\n" + "\n".join(f"{i},{c}" for i, c in enumerate(cells)) + "\n")

@@ -15,7 +15,7 @@ from plant.readiness_offsets import Moments, estimate
 from plant.readiness_records import MINUTE
 from plant.readiness_swaps import beside, in_order, swappable
 from plant.readiness_units import beside_neighbours
-from plant.readiness_words import abbreviates, same_spelling
+from plant.readiness_words import abbreviates, late_words, same_spelling
 from plant.site import Site
 from plant.snapshot import Frames
 from tests.plant.small_plant import Tables, report, small_plant, small_site, told
@@ -135,6 +135,13 @@ def test_a_clock_that_is_wrong(site: Site, clean: Tables, table: str, minutes: i
     assert min(abs(abs(o) - abs(minutes)) for o in off) <= late
 
 
+def test_an_offset_is_recommended_to_the_second(site: Site, clean: Tables) -> None:
+    events = clean["events"].assign(ts=clean["events"]["ts"] + pd.Timedelta(150, "s"))
+    found = [f.text for f in report(site, clean | {"events": events}).findings if f.code == "clock_skew"]
+    assert found
+    assert all("`clock_offset: -150s`" in t or "`clock_offset: 150s`" in t for t in found)
+
+
 def test_summer_time_read_the_wrong_way(tmp_path: Path) -> None:
     tables = small_plant(4)
     tables["readings"] = tables["readings"].iloc[::40]
@@ -216,6 +223,42 @@ def test_a_word_that_was_never_seen_before(site: Site, clean: Tables) -> None:
     events = clean["events"].copy()
     events.loc[events.index[-2:], "code"] = "smoke"
     assert told(site, clean | {"events": events})["new_code", "events"].examples == ["smoke (2 row(s))"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), words=st.integers(2, 8), rows=st.integers(150, 900), place=st.floats(0.68, 0.99))
+def test_one_row_with_a_new_word_where_the_vocabulary_is_settled(
+    seed: int, words: int, rows: int, place: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    used = pd.Series(rng.choice([f"A-{i}" for i in range(words)], rows), dtype=object)
+    at = np.sort(rng.integers(0, 10**12, rows))
+    assert late_words(at, used) is None
+    used.iloc[int(place * rows)] = "Z-9"
+    told = late_words(at, used)
+    assert told is not None
+    assert list(told[2].index) == ["Z-9"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), each=st.integers(6, 40), repeats=st.booleans())
+def test_words_that_never_cease_to_grow_are_not_new(seed: int, each: int, repeats: bool) -> None:
+    """Orders that are written for a while, then never again; and such a column with a few usual words between."""
+    rng = np.random.default_rng(seed)
+    used = pd.Series([f"PO-{i // each}" for i in range(each * 30)], dtype=object)
+    if repeats:
+        used[rng.random(len(used)) < 0.3] = "stock"
+    assert late_words(np.arange(len(used)) * MINUTE, used) is None
+
+
+def test_a_word_that_becomes_frequent_in_a_vocabulary_that_grows(site: Site, clean: Tables) -> None:
+    events = clean["events"].sort_values("ts", ignore_index=True)
+    rows = len(events)
+    events.loc[events.index[20::41], "code"] = [f"rare-{i}" for i in range(len(events.index[20::41]))]
+    assert ("new_code", "events") not in told(site, clean | {"events": events})
+    events.loc[events.index[int(0.72 * rows) :: 7], "code"] = "smoke"
+    found = told(site, clean | {"events": events})["new_code", "events"]
+    assert [e.split()[0] for e in found.examples] == ["smoke"]
 
 
 def test_keys_that_a_spreadsheet_has_mangled(site: Site, clean: Tables) -> None:

@@ -79,6 +79,27 @@ def test_what_is_no_iso_time(workshop: Workshop, cell: str) -> None:
     assert workshop.reasons() == [(2, "ts", f"'{cell}' is no time of the form iso")]
 
 
+@pytest.mark.parametrize(
+    ("layout", "cell"),
+    [("iso", "9999-12-31"), ("iso", "99991231"), ("iso", "0001-01-01T00:00:00Z"), ("%d.%m.%Y", "31.12.9999")],
+)
+def test_a_year_that_no_time_has_is_told_as_such(workshop: Workshop, layout: str, cell: str) -> None:
+    good = "2025-07-01" if layout == "iso" else "01.07.2025"
+    wrong = good.replace("2025-07", "9999-13").replace("07.2025", "13.9999")
+    assert times(workshop, [cell, good, wrong], {"column": "t", "format": layout}) == ["2025-07-01T00:00:00+00:00"]
+    far = "lies outside the years 1678 to 2261; where it stands for no time, list it in the source's `missing:`"
+    assert workshop.reasons() == [(2, "ts", f"'{cell}' {far}"), (4, "ts", f"'{wrong}' is no time of the form {layout}")]
+
+
+@pytest.mark.parametrize(("factor", "digits"), [(1, 1), (0.001, 1000), (1e-6, 1_000_000)])
+def test_counts_since_1970(workshop: Workshop, factor: float, digits: int) -> None:
+    """The recipe of docs/reference/site-yaml.md; the clock change of the source's zone does not matter."""
+    seconds = [0, 1_738_390_000, 1_761_440_399, 1_761_443_999]  # the last two lie in the doubled hour of Vienna
+    form = {"constant": "1970-01-01T00:00:00Z", "offset": {"column": "t", "factor": factor, "unit": "s"}}
+    got = times(workshop, [str(s * digits) for s in seconds], form, time_zone="Europe/Vienna")
+    assert got == [datetime.fromtimestamp(s, ZoneInfo("UTC")).isoformat() for s in seconds]
+
+
 @pytest.mark.parametrize("cell", ["45839.5", "44927", "45839,25"])
 def test_a_day_number_of_a_spreadsheet_is_told_and_not_guessed(workshop: Workshop, cell: str) -> None:
     assert times(workshop, [cell, "2025-07-01"]) == ["2025-07-01T00:00:00+00:00"]

@@ -107,7 +107,7 @@ def test_tags_counts_since_1970_and_values_are_readings(heads: str, tmp_path: Pa
     [
         ("N° OT;Date ouverture;Durée;Coût", "{n};{day};{i};{i},50"),
         ("Numer zlecenia;Data;Koniec;Koszt;Opis;Kto;Godziny", "{n};{day};{day};{i},50;naprawa {i};Jan;{i}"),
-        ("Zakázka;Zahájení;Ukončení;Cena;Popis;Kdo;Hodin", "{n};{day};{day};{i},50;oprava {i};Jan;{i}"),
+        ("Ref;Date raised;Date done;Price;Words;Who;Hrs", "{n};{day};{day};{i},50;seal {i};Jan;{i}"),
     ],
 )
 def test_a_book_of_orders_is_no_machine(heads: str, row: str, tmp_path: Path) -> None:

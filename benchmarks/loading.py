@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.figures import COMMAND, ROOT, Figure, environment, main
@@ -59,10 +60,14 @@ PEERS = {
 
 def make_files(folder: Path, rows: int) -> dict[str, Path]:
     """The same readings as CSV and as Parquet, made by another process: a child's peak memory is never below ours."""
-    child = multiprocessing.get_context("spawn").Process(target=_write, args=(folder, rows))
+    _elsewhere(_write, folder, rows)
+    return {"csv": folder / "historian.csv", "parquet": folder / "historian.parquet"}
+
+
+def _elsewhere(work: Callable[..., object], *arguments: object) -> None:
+    child = multiprocessing.get_context("spawn").Process(target=work, args=arguments)
     child.start()
     child.join()
-    return {"csv": folder / "historian.csv", "parquet": folder / "historian.parquet"}
 
 
 def _write(folder: Path, rows: int) -> None:
@@ -93,9 +98,8 @@ def _write(folder: Path, rows: int) -> None:
     ).to_csv(folder / "tags.csv", index=False)
 
 
-def make_large(folder: Path, csv: Path) -> Path:
-    """The CSV again and again, a year further each time, until 2 GB are there."""
-    large = folder / "large.csv"
+def make_large(large: Path, csv: Path) -> None:
+    """The CSV again and again, a year earlier each time (so most of it comes late), until 2 GB are there."""
     with csv.open(encoding="ascii") as f:
         header, body = f.readline(), f.read()
     with large.open("w", encoding="ascii") as f:
@@ -104,7 +108,6 @@ def make_large(folder: Path, csv: Path) -> Path:
         while f.tell() < _LARGE_BYTES:
             f.write(body.replace(",2025-", f",{year}-"))
             year -= 1
-    return large
 
 
 def run(command: list[str], home: Path) -> tuple[float, float]:
@@ -149,7 +152,8 @@ def measure(arguments: Namespace) -> list[Figure]:
                     Figure(f"{kind}: {peer}, peak memory", used, "GB"),
                 ]
         if arguments.large:
-            large = make_large(folder, folder / "historian.csv")
+            large = folder / "large.csv"
+            _elsewhere(make_large, large, folder / "historian.csv")
             with large.open("rb") as f:
                 many = sum(block.count(b"\n") for block in iter(lambda: f.read(1 << 24), b"")) - 1
             seconds, memory = connect(folder, large, folder / "home-large")

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from argparse import Namespace
 from pathlib import Path
 
-from benchmarks import main_job, service, startup
+from benchmarks import kills, loading, main_job, service, startup
 from benchmarks.figures import Figure, main
 
 
 def measure() -> list[Figure]:
-    """Start-up, the main job, then the service on what the main job left."""
+    """Start-up, the main job, the service on what the main job left; then loading, and loads that are killed."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         figures = startup.measure()
         for name, run in (("main job", main_job.measure), ("service", service.measure)):
             print(f"measuring: {name} ...", file=sys.stderr)
             figures += run(home)
-    return figures
+    print("measuring: loading ...", file=sys.stderr)
+    figures += loading.measure(Namespace(rows=None, large=None))
+    print("measuring: killed loads ...", file=sys.stderr)
+    return figures + kills.measure(Namespace(kills=None))
 
 
 if __name__ == "__main__":

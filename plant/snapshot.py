@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -171,8 +170,3 @@ def _stretch(table: Table, frame: pd.DataFrame, columns: list[str] | None) -> pa
         if pa.types.is_string(made.schema.field(name).type) or pa.types.is_large_string(made.schema.field(name).type):
             made = made.set_column(i, name, pc.dictionary_encode(made[name]))
     return made
-
-
-def utc(micros: np.ndarray) -> pd.Series:
-    """Microseconds since 1970 as times; the smallest integer is no time."""
-    return pd.Series(micros.view("datetime64[us]")).dt.tz_localize("UTC")

@@ -186,6 +186,15 @@ def polars_summaries(data: Data, asked: Asked) -> tuple[Callable[[], Any], Calla
             pl.col("max").rolling_max_by("edge", **how).over("series").alias(f"max.{w}"),
         ]
 
+    def finished(w: int) -> list[pl.Expr]:
+        n, total, squares = (pl.col(f"{c}.{w}") for c in _SUMS)
+        spread = ((squares - total**2 / n) / (n - 1)).sqrt()
+        within = pl.col("seen") >= pl.col("edge") - pl.duration(microseconds=w)
+        return [
+            (pl.col("middle") + total / n).alias(f"mean.{w}"), pl.when(n > 1).then(spread).alias(f"std.{w}"),
+            pl.when(within).then("last").alias(f"last.{w}"),
+        ]
+
     def run() -> pl.DataFrame:
         centred = readings.lazy().with_columns(middle=v.mean().over("series")).with_columns(d=v - pl.col("middle"))
         within = centred.join_asof(
@@ -201,14 +210,7 @@ def polars_summaries(data: Data, asked: Asked) -> tuple[Callable[[], Any], Calla
         rows = rows.with_columns(*(e for w in asked.windows for e in rolled(w)))
         filled = [pl.col(c).forward_fill().over("series") for c in ("last", "seen", "middle")]
         rows = rows.with_columns(filled).filter(pl.col("n").is_null())
-        return rows.with_columns(
-            e for w in asked.windows for e in (
-                (pl.col("middle") + pl.col(f"sum.{w}") / pl.col(f"n.{w}")).alias(f"mean.{w}"),
-                ((pl.col(f"squares.{w}") - pl.col(f"sum.{w}") ** 2 / pl.col(f"n.{w}")) / (pl.col(f"n.{w}") - 1)).sqrt()
-                .alias(f"std.{w}"),
-                pl.when(pl.col("seen") >= pl.col("edge") - pl.duration(microseconds=w)).then("last").alias(f"last.{w}"),
-            )
-        ).collect()
+        return rows.with_columns(e for w in asked.windows for e in finished(w)).collect()
 
     def read(frame: pl.DataFrame) -> np.ndarray:
         out = _empty(data, asked)
@@ -273,8 +275,8 @@ def duckdb_by_hours(data: Data, asked: Asked) -> tuple[Callable[[], Any], Callab
 
 # --- pandas ---------------------------------------------------------------------------------------------------------
 # Measured and left out: a slice for each window (17 times slower); groupby().rolling() with merge_asof (7 times slower,
-# and it looks back from the last reading, not from the cut-off); an indexer of one's own whose `step` is bent so that it
-# gives as many rows as there are cut-offs (twice as fast, but the index of what comes back means nothing).
+# and it looks back from the last reading, not from the cut-off); an indexer of one's own whose `step` is bent so that
+# it gives as many rows as there are cut-offs (twice as fast, but the index of what comes back means nothing).
 
 
 def pandas_rolling(data: Data, asked: Asked) -> tuple[Callable[[], Any], Callable[[Any], np.ndarray]]:

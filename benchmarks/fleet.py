@@ -39,7 +39,7 @@ END = START + pd.Timedelta(DAYS, "D")
 _PLAIN = ["equipment_id", "signal", "ts", "value"]
 
 
-def write(root: Path, equipment: int) -> None:
+def write(root: Path, equipment: int, days: int = DAYS) -> None:
     """A store of one load with the tables equipment, signals and readings (simulated)."""
     store, now, job = Store(root, SITE), END + pd.Timedelta(1, "h"), Load()
     machines = [f"machine-{i:03d}" for i in range(equipment)]
@@ -54,7 +54,7 @@ def write(root: Path, equipment: int) -> None:
     seconds = 0.0  # of loading: making the readings does not count
     with store.lock():
         readings = store.begin(job, now)
-        for day in range(DAYS):
+        for day in range(days):
             pieces = _day(rng, day, machines, signals, level)
             begin = time.perf_counter()
             for piece in pieces:
@@ -151,14 +151,14 @@ def disk(root: Path) -> dict[str, float]:
     return out
 
 
-def _of(folder: Path, equipment: int) -> dict[str, Any]:
+def _of(folder: Path, equipment: int, days: int = DAYS) -> dict[str, Any]:
     """All that is measured of a fleet of so many equipment; its store is made where it is not there."""
-    root = folder / f"{equipment}-equipment"
-    home, told = folder / "home", folder / f"{equipment}.json"
+    root = folder / f"{equipment}-equipment-{days}-days"
+    home, told = folder / "home", folder / f"{root.name}.json"
     if not (root / "written.json").is_file():
-        _tell(f"writing the store of {equipment} equipment")
-        run(_call(f"write(Path({str(root)!r}), {equipment})"), home)
-    _tell(f"features of {equipment} equipment")
+        _tell(f"writing the store of {equipment} equipment, {days} days")
+        run(_call(f"write(Path({str(root)!r}), {equipment}, {days})"), home)
+    _tell(f"features of {equipment} equipment, {days} days")
     _, memory = run(_call(f"matrix(Path({str(root)!r}), Path({str(told)!r}))"), home)
     written = json.loads((root / "written.json").read_text(encoding="utf-8"))
     return {**json.loads(told.read_text(encoding="utf-8")), "memory": memory, "written": written, "root": root}
@@ -180,6 +180,7 @@ def measure(arguments: Namespace) -> list[Figure]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(arguments.keep or name)
         folder.mkdir(parents=True, exist_ok=True)
+        _of(folder, 1, days=1)  # compiles what is not compiled yet
         small, whole = _of(folder, max(1, round(equipment / 8))), _of(folder, equipment)
         read = disk(whole["root"])
     readings = whole["written"]["readings"]

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from features import maintenance, sensors
+from features import batch_lineage, maintenance, sensors
 from features.asof import NEVER, Floats, History, Ints, Mask, Words
 from features.batches import ALARMS, asks_for
 from features.definitions import Ask, FeatureSet, Values, each
@@ -58,7 +58,7 @@ def _steps(ask: Ask) -> Steps:
 
 
 @_feature("step.{step}.duration", "hours that {step} took", "h", source="batch_steps", over=(_EACH,),
-          when=asks_for("step_values"))
+          when=asks_for("step_values"), where=(("step", "{step}"),))
 def _duration(ask: Ask) -> Floats:
     s = _steps(ask)
     return np.where(s.over, (np.where(s.over, s.ended, 0) - np.where(s.over, s.started, 0)) / HOUR_US, np.nan)
@@ -82,7 +82,7 @@ def _recorded(spec: FeatureSpec, words: Vocabulary) -> list[Values]:
 
 
 @_feature("step.{step}.value.{value}", "{value} recorded in {step}", source="batch_steps", over=(_recorded,),
-          when=asks_for("step_values"))
+          when=asks_for("step_values"), where=(("step", "{step}"),))
 def _value(ask: Ask) -> Floats:
     log, s, names = ask.history.log("batch_steps"), _steps(ask), ask.words.steps
     return np.stack([number(log, value, s.rows[:, names.index(step)], ask.t) for step, value in ask.words.step_values],
@@ -136,7 +136,7 @@ def _statistic(statistic: str, ask: Ask) -> Floats:
 
 for _name, (_meaning, _unit) in sensors.STATISTICS.items():
     _feature(f"step.{{step}}.{{signal}}.{_name}", f"{_meaning} during {{step}}", _unit, source="readings",
-             over=(_measured,), when=partial(_wanted, _name))(partial(_statistic, _name))
+             over=(_measured,), when=partial(_wanted, _name), rows=batch_lineage.readings)(partial(_statistic, _name))
 
 
 def _state_of(record: str) -> Callable[[FeatureSpec, Vocabulary], bool]:
@@ -145,14 +145,15 @@ def _state_of(record: str) -> Callable[[FeatureSpec, Vocabulary], bool]:
 
 
 @_feature("step.{step}.since_corrective", "hours since the last corrective order on the equipment of {step}", "h",
-          source="work_orders", over=(_EACH,), when=_state_of("orders"))
+          source="work_orders", over=(_EACH,), when=_state_of("orders"),
+          rows=partial(batch_lineage.on_equipment, kinds=("corrective",)))
 def _since_corrective(ask: Ask) -> Floats:
     line, base = maintenance.by_kind(ask.history, ("corrective",)), _steps(ask).on(ask.history, "work_orders")
     return np.stack([hours_since(line, line.latest(b, ask.t)[:, 0, 0], ask.t) for b in base.T], axis=1)
 
 
 @_feature("step.{step}.open_orders", "open orders on the equipment of {step}", source="work_orders", over=(_EACH,),
-          when=_state_of("orders"))
+          when=_state_of("orders"), rows=batch_lineage.open_on_equipment)
 def _open_orders(ask: Ask) -> Floats:
     line, s = maintenance.open_orders(ask.history), _steps(ask)
     counts = np.stack([line.count(b, ask.t)[:, 0] for b in s.on(ask.history, "work_orders").T], axis=1)
@@ -172,7 +173,8 @@ def _while_running(ask: Ask, table: str) -> tuple[Ints, Ints, Ints, Ints, Mask]:
 
 
 @_feature("step.{step}.alarms", "alarms and errors of the equipment of {step} while it ran", source="events",
-          over=(_EACH,), when=_state_of("alarms"))
+          over=(_EACH,), when=_state_of("alarms"),
+          rows=batch_lineage.alarms)
 def _alarms(ask: Ask) -> Floats:
     log = ask.history.log("events")
 
@@ -188,7 +190,7 @@ def _alarms(ask: Ask) -> Floats:
 
 
 @_feature("step.{step}.stopped", "hours that the equipment of {step} stood while it ran", "h", source="downtime",
-          over=(_EACH,), when=_state_of("stops"))
+          over=(_EACH,), when=_state_of("stops"), rows=batch_lineage.stops)
 def _stopped(ask: Ask) -> Floats:
     log = ask.history.log("downtime")
     line = ask.history.keep(("stops",), lambda: timeline(
@@ -208,7 +210,8 @@ def _preventive(spec: FeatureSpec, words: Vocabulary) -> bool:
 
 @_feature("step.{step}.since_preventive",
           "hours from the last preventive order on the equipment of {step} to the end of {step}", "h",
-          source="work_orders", over=(_EACH,), when=_preventive)
+          source="work_orders", over=(_EACH,), when=_preventive,
+          rows=partial(batch_lineage.on_equipment, kinds=("preventive",), at_end=True))
 def _since_preventive(ask: Ask) -> Floats:
     line = maintenance.by_kind(ask.history, ("preventive",))
     base, _, end, t, _ = _while_running(ask, "work_orders")

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features import sensors
+from features import batch_lineage, sensors
 from features.asof import NEVER, Floats, History, Ints, Log, Mask
+from features.batch_lineage import LOTS_A_MATERIAL
 from features.definitions import Ask, FeatureSet, Values, each
 from features.kernels import DAY_US, HOUR_US
 from features.maintenance import KINDS
@@ -33,7 +34,6 @@ from features.timeline import (
     timeline,
 )
 
-LOTS_A_MATERIAL = 8  # lots of one material whose quantities are added up
 ALARMS = ("alarm", "error")
 
 
@@ -179,7 +179,8 @@ def _issued(ask: Ask, material: str) -> tuple[Ints, Ints]:
 
 
 @_of_material("material.{material}.supplier", "supplier of {material}", source="genealogy", over=(_supplied,),
-              when=asks_for("materials"), categories=lambda words, v: words.suppliers[v["material"]])
+              when=asks_for("materials"), categories=lambda words, v: words.suppliers[v["material"]],
+              where=(("material", "{material}"),), at="used_at", last=True)
 def _supplier(ask: Ask) -> Floats:
     def of(material: str) -> Floats:
         last, known = _issued(ask, material)[0][:, 0], ask.words.suppliers[material]
@@ -190,7 +191,7 @@ def _supplier(ask: Ask) -> Floats:
 
 
 @_of_material("material.{material}.quantity", "quantity of {material}", "kg", source="genealogy",
-              over=(each("material", "materials"),), when=asks_for("materials"))
+              over=(each("material", "materials"),), when=asks_for("materials"), rows=batch_lineage.lots)
 def _quantity(ask: Ask) -> Floats:
     def of(material: str) -> Floats:
         quantity = number(ask.history.log("genealogy"), "quantity", _issued(ask, material)[0], ask.t[:, None])
@@ -200,7 +201,7 @@ def _quantity(ask: Ask) -> Floats:
 
 
 @_of_material("material.{material}.result.{attribute}", "{attribute} of the lot of {material}", "{unit}",
-              source="lab_results", over=(_lot_attributes,), when=asks_for("materials"))
+              source="lab_results", over=(_lot_attributes,), when=asks_for("materials"), rows=batch_lineage.lot_result)
 def _lot_result(ask: Ask) -> Floats:
     def of(material: str) -> Floats:
         attributes = tuple(a for m, a in ask.words.lot_results if m == material)
@@ -223,7 +224,8 @@ def _uses(history: History) -> Timeline:
 
 
 @_of_material("material.{material}.lot_age", "days since the lot of {material} was first used", "d",
-              source="genealogy", over=(each("material", "materials"),), when=asks_for("lots"))
+              source="genealogy", over=(each("material", "materials"),), when=asks_for("lots"),
+              rows=batch_lineage.uses)
 def _lot_age(ask: Ask) -> Floats:
     def of(material: str) -> Floats:
         uses = _uses(ask.history)
@@ -234,7 +236,8 @@ def _lot_age(ask: Ask) -> Floats:
 
 
 @_of_material("material.{material}.lot_batches", "number of batches made before from the lot of {material}",
-              source="genealogy", over=(each("material", "materials"),), when=asks_for("lots"))
+              source="genealogy", over=(each("material", "materials"),), when=asks_for("lots"),
+              rows=batch_lineage.uses)
 def _lot_batches(ask: Ask) -> Floats:
     def of(material: str) -> Floats:
         lot = _issued(ask, material)[1]
@@ -276,7 +279,7 @@ def _own(spec: FeatureSpec, words: Vocabulary) -> list[Values]:
 
 
 @RESULTS.feature("result.{attribute}", "the batch's own {attribute}", "{unit}", source="lab_results",
-                 group="{attribute}", over=(_own,), when=asks_for("results"))
+                 group="{attribute}", over=(_own,), when=asks_for("results"), rows=batch_lineage.own_result)
 def _own_result(ask: Ask) -> Floats:
     line, attributes = _results(ask.history, "batch", ask.words.own_results), ask.words.own_results
     rows = picked(line, ask.base("lab_results", "batch_id"), ask.t, len(attributes))
@@ -309,6 +312,7 @@ def _lag_spec(spec: FeatureSpec) -> LagSpec:
 
 _of_earlier = partial(
     RESULTS.feature, unit="{unit}", source="lab_results", group="earlier {attribute}", over=(_lagged, lag_groups),
+    rows=batch_lineage.earlier,
 )
 
 

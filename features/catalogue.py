@@ -68,12 +68,12 @@ def parts_of(kind: Kind, spec: FeatureSpec, words: Vocabulary) -> tuple[Part, ..
     """
     made = [(s, _expanded(d, spec, words)) for s in sets_of(kind, spec) for d in s.definitions if d.when(spec, words)]
     _require_distinct((f.name, f"{s.key}: {p.definition.name}") for s, p in made for f in p.features)
-    left_out = _matching(spec.exclude, "features.exclude", [f.name for _, p in made for f in p.features])
+    left_out = matching(spec.exclude, "features.exclude", [f.name for _, p in made for f in p.features])
     for s in sets_of(kind, spec):
         only = getattr(getattr(spec, s.key), "only", ())
         if only:
             names = [f.name for of, p in made if of is s for f in p.features]
-            left_out |= set(names) - _matching(only, f"features.{s.key}.only", names)
+            left_out |= set(names) - matching(only, f"features.{s.key}.only", names)
     taken = (_without(part, left_out) for _, part in made)
     return tuple(part for part in taken if part.features)
 
@@ -118,7 +118,7 @@ def _without(part: Part, names: set[str]) -> Part:
     )
 
 
-def _matching(patterns: Iterable[str], key: str, names: Sequence[str]) -> set[str]:
+def matching(patterns: Iterable[str], key: str, names: Sequence[str]) -> set[str]:
     """Names that one of the patterns is, or matches. Raises SteadylineError where a pattern matches none."""
     out: set[str] = set()
     for pattern in patterns:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+import pandas as pd
+
 from features.asof import Floats, History, Ints, Words
 from features.spec import FeatureSpec, Vocabulary, window_us
 
@@ -53,6 +55,30 @@ class Ask:
         )
 
 
+@dataclass(frozen=True)
+class Trace:
+    """A feature's value whose source rows are wanted: of `subject` at `t`, for the `values` of its parameters.
+
+    known(table, column=word, ...) gives the rows of a table that were known strictly before `t` and have those words.
+    look_back: how far back the feature reads, None without a limit.
+    """
+
+    subject: str
+    t: pd.Timestamp
+    spec: FeatureSpec
+    values: Values
+    look_back: pd.Timedelta | None
+    known: Callable[..., pd.DataFrame]
+
+    @property
+    def start(self) -> pd.Timestamp | None:
+        """Where the look-back begins; None without a limit."""
+        return None if self.look_back is None else self.t - self.look_back
+
+
+Lines = dict[str, pd.DataFrame]
+
+
 def _always(spec: FeatureSpec, words: Vocabulary) -> bool:
     return True
 
@@ -65,6 +91,11 @@ class Definition:
     summed by `group`. over: the parameters, each a function of spec and vocabulary that gives the template's values;
     one that gives nothing leaves the family out, and so does `when`. categories: words that the value counts through.
     compute: (n, and the length of each of `over`) values, NaN where not known.
+
+    Lineage, independent of `compute`: the value is made of the rows of `source` that are of the subject, have the words
+    of `where` (column, template; an empty template: the column is empty) and stand within the look-back by the time
+    column `at`; `last` says that only those at the last such time count. Where that takes more, as a join does, `rows`
+    finds the rows of each table.
     """
 
     name: str
@@ -77,6 +108,10 @@ class Definition:
     categories: tuple[str, ...] | Callable[[Vocabulary, Values], tuple[str, ...]]
     when: Callable[[FeatureSpec, Vocabulary], bool]
     compute: Callable[[Ask], Floats]
+    where: tuple[tuple[str, str], ...] = ()
+    at: str = ""
+    last: bool = False
+    rows: Callable[[Trace], Lines] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,12 +138,15 @@ class FeatureSet:
         self, name: str, meaning: str, unit: str = "", *, source: str, group: str, look_back: str = "since start",
         over: tuple[Domain, ...] = (), when: Callable[[FeatureSpec, Vocabulary], bool] = _always,
         categories: tuple[str, ...] | Callable[[Vocabulary, Values], tuple[str, ...]] = (),
+        where: tuple[tuple[str, str], ...] = (), at: str = "", last: bool = False,
+        rows: Callable[[Trace], Lines] | None = None,
     ) -> Callable[[Callable[[Ask], Floats]], Callable[[Ask], Floats]]:
         """Registers the function below as the computation of the features that it describes (see `Definition`)."""
 
         def register(compute: Callable[[Ask], Floats]) -> Callable[[Ask], Floats]:
             self.definitions.append(
-                Definition(name, meaning, unit, source, group, look_back, over, categories, when, compute)
+                Definition(name, meaning, unit, source, group, look_back, over, categories, when, compute,
+                           where, at, last, rows)
             )
             return compute
 

@@ -11,10 +11,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from features import kernels
 from features.asof import NEVER, Floats, History, Ints, Log, Mask
-from features.definitions import Ask, FeatureSet, each, windows
+from features.definitions import Ask, FeatureSet, Lines, Trace, each, windows
 from features.kernels import HOUR_US
 from features.spec import FeatureSpec, window_us
 from features.timeline import Timeline, frequent, hours_since, offsets_of, timeline
@@ -44,8 +45,10 @@ def stop_words(history: History, spec: FeatureSpec, t: int, equipment: frozenset
 
 EVENTS = FeatureSet("events", "equipment", "Alarms, errors and state changes.", event_words)
 STOPS = FeatureSet("downtime", "equipment", "Stops.", stop_words)
-_of_events = partial(EVENTS.feature, source="events", group="events")
-_of_stops = partial(STOPS.feature, source="downtime", group="downtime", when=lambda spec, words: words.stops)
+_of_events = partial(EVENTS.feature, source="events", group="events", at="ts")
+_of_stops = partial(
+    STOPS.feature, source="downtime", group="downtime", at="started_at", when=lambda spec, words: words.stops
+)
 
 
 def by_word(history: History, column: str, vocabulary: tuple[str, ...]) -> Timeline:
@@ -61,7 +64,8 @@ def by_word(history: History, column: str, vocabulary: tuple[str, ...]) -> Timel
     return history.keep(("events", column, vocabulary), make)
 
 
-@_of_events("events.since.{code}", "hours since {code} was last raised", "h", over=(each("code", "codes"),))
+@_of_events("events.since.{code}", "hours since {code} was last raised", "h", over=(each("code", "codes"),),
+            where=(("code", "{code}"),), last=True)
 def _since_event(ask: Ask) -> Floats:
     codes = ask.words.codes
     line = by_word(ask.history, "code", codes)
@@ -75,13 +79,13 @@ def _counts(ask: Ask, column: str, vocabulary: tuple[str, ...]) -> Floats:
 
 
 @_of_events("events.count.{code}.{window}", "times that {code} was raised over the last {length}", look_back="{window}",
-            over=(each("code", "codes"), windows("events")))
+            over=(each("code", "codes"), windows("events")), where=(("code", "{code}"),))
 def _count_codes(ask: Ask) -> Floats:
     return _counts(ask, "code", ask.words.codes)
 
 
 @_of_events("events.all.{kind}.{window}", "number of {kind} events over the last {length}", look_back="{window}",
-            over=(each("kind", "event_kinds"), windows("events")))
+            over=(each("kind", "event_kinds"), windows("events")), where=(("kind", "{kind}"),))
 def _count_kinds(ask: Ask) -> Floats:
     return _counts(ask, "kind", ask.words.event_kinds)
 
@@ -175,8 +179,14 @@ def _count_stops(ask: Ask) -> Floats:
     return np.stack([line.count(base, ask.t, window=w)[:, 0] for w in _lengths(ask)], axis=1)
 
 
+def _minor_rows(trace: Trace) -> Lines:
+    stops = trace.known("downtime", equipment_id=trace.subject)
+    short = stops["ended_at"] - stops["started_at"] < pd.Timedelta(microseconds=MINOR_US)
+    return {"downtime": stops[short & (stops["started_at"] >= trace.start)]}
+
+
 @_of_stops("downtime.minor_stops.{window}", "number of stops shorter than 10 minutes over the last {length}",
-           look_back="{window}", over=(windows("downtime"),))
+           look_back="{window}", over=(windows("downtime"),), rows=_minor_rows)
 def _count_minor(ask: Ask) -> Floats:
     log, base = ask.history.log("downtime"), ask.base("downtime")
 
@@ -188,14 +198,26 @@ def _count_minor(ask: Ask) -> Floats:
     return np.stack([short.count(base, ask.t, window=w)[:, 0] for w in _lengths(ask)], axis=1)
 
 
+def _overlapping(trace: Trace) -> Lines:
+    """Stops of which some part lies in the window."""
+    stops = trace.known("downtime", equipment_id=trace.subject)
+    return {"downtime": stops[stops["ended_at"].fillna(trace.t) > trace.start]}
+
+
 @_of_stops("downtime.hours.{window}", "hours that it stood over the last {length}", "h", look_back="{window}",
-           over=(windows("downtime"),))
+           over=(windows("downtime"),), rows=_overlapping)
 def _hours(ask: Ask) -> Floats:
     return np.stack([_ramps(ask, w)[0].at(ask.base("downtime"), ask.t) for w in _lengths(ask)], axis=1)
 
 
+def _stated(trace: Trace) -> Lines:
+    """Those that have ended and say whether they were planned."""
+    stops = _overlapping(trace)["downtime"]
+    return {"downtime": stops[stops["ended_at"].notna() & stops["planned"].notna()]}
+
+
 @_of_stops("downtime.planned_share.{window}", "planned share of the hours of ended stops over the last {length}",
-           "share", look_back="{window}", over=(windows("downtime"),))
+           "share", look_back="{window}", over=(windows("downtime"),), rows=_stated)
 def _planned_share(ask: Ask) -> Floats:
     def share(length: int) -> Floats:
         _, whole, part = _ramps(ask, length)
@@ -210,13 +232,13 @@ def _ramps(ask: Ask, length: int) -> tuple[Ramp, Ramp, Ramp]:
     return ask.history.keep(("stood", length), partial(_stood_by_kind, log, length))
 
 
-@_of_stops("downtime.since", "hours since the last stop began", "h")
+@_of_stops("downtime.since", "hours since the last stop began", "h", last=True)
 def _since_stop(ask: Ask) -> Floats:
     line = _all_stops(ask.history)
     return hours_since(line, line.latest(ask.base("downtime"), ask.t)[:, 0, 0], ask.t)
 
 
-@_of_stops("downtime.standing", "stands now (1) or not (0)", look_back="now")
+@_of_stops("downtime.standing", "stands now (1) or not (0)", look_back="now", where=(("ended_at", ""),))
 def _standing_now(ask: Ask) -> Floats:
     log = ask.history.log("downtime")
     line = ask.history.keep(

@@ -37,7 +37,7 @@ def words(history: History, spec: FeatureSpec, t: int, equipment: frozenset[str]
 
 
 MAINTENANCE = FeatureSet("maintenance", "equipment", "What the work orders tell.", words)
-_feature = partial(MAINTENANCE.feature, source="work_orders", group="maintenance")
+_feature = partial(MAINTENANCE.feature, source="work_orders", group="maintenance", at="opened_at")
 
 
 def by_kind(history: History, kinds: tuple[str, ...]) -> Timeline:
@@ -135,7 +135,8 @@ def _modes_wanted(spec: FeatureSpec, words: Vocabulary) -> bool:
     return spec.maintenance is not None and spec.maintenance.modes and bool(words.kinds)
 
 
-@_feature("maintenance.since.{kind}", "hours since the last {kind} order", "h", over=(each("kind", "kinds"),))
+@_feature("maintenance.since.{kind}", "hours since the last {kind} order", "h", over=(each("kind", "kinds"),),
+          where=(("kind", "{kind}"),), last=True)
 def _since(ask: Ask) -> Floats:
     kinds = ask.words.kinds
     line, base = by_kind(ask.history, kinds), ask.base("work_orders")
@@ -145,7 +146,7 @@ def _since(ask: Ask) -> Floats:
 
 
 @_feature("maintenance.count.{kind}.{window}", "number of {kind} orders over the last {length}", look_back="{window}",
-          over=(each("kind", "kinds"), windows("maintenance")))
+          over=(each("kind", "kinds"), windows("maintenance")), where=(("kind", "{kind}"),))
 def _count(ask: Ask) -> Floats:
     kinds = ask.words.kinds
     line, base = by_kind(ask.history, kinds), ask.base("work_orders")
@@ -153,7 +154,8 @@ def _count(ask: Ask) -> Floats:
 
 
 @_feature("maintenance.since_mode.{mode}", "hours since an order for {mode} was last closed", "h",
-          over=(each("mode", "modes"),), when=_modes_wanted)
+          over=(each("mode", "modes"),), when=_modes_wanted, where=(("failure_mode", "{mode}"),),
+          at="closed_at", last=True)
 def _since_mode(ask: Ask) -> Floats:
     modes = ask.words.modes
     line, base = by_mode(ask.history, modes), ask.base("work_orders")
@@ -161,20 +163,22 @@ def _since_mode(ask: Ask) -> Floats:
 
 
 @_feature("maintenance.count_mode.{mode}.{window}", "number of orders for {mode} closed over the last {length}",
-          look_back="{window}", over=(each("mode", "modes"), windows("maintenance")), when=_modes_wanted)
+          look_back="{window}", over=(each("mode", "modes"), windows("maintenance")), when=_modes_wanted,
+          where=(("failure_mode", "{mode}"),), at="closed_at")
 def _count_mode(ask: Ask) -> Floats:
     modes = ask.words.modes
     line, base = by_mode(ask.history, modes), ask.base("work_orders")
     return np.stack([line.count(base, ask.t, len(modes), window=w) for w in _lengths(ask)], axis=2)
 
 
-@_feature("maintenance.open", "open orders now", when=lambda spec, words: bool(words.kinds))
+@_feature("maintenance.open", "open orders now", when=lambda spec, words: bool(words.kinds),
+          where=(("closed_at", ""),))
 def _open(ask: Ask) -> Floats:
     return open_orders(ask.history).count(ask.base("work_orders"), ask.t)[:, 0]
 
 
 @_feature("maintenance.last_repair", "hours from opening to closing of the last closed corrective order", "h",
-          when=_has("corrective"))
+          when=_has("corrective"), where=(("kind", "corrective"),), at="closed_at", last=True)
 def _last_repair(ask: Ask) -> Floats:
     log = ask.history.log("work_orders")
     closed = ask.history.keep(("closed corrective",), lambda: _closed_corrective(log))
@@ -184,13 +188,14 @@ def _last_repair(ask: Ask) -> Floats:
     return np.where(last >= 0, took / HOUR_US, np.nan)
 
 
-@_feature("maintenance.between_corrective", "mean time between corrective orders so far", "h", when=_has("corrective"))
+@_feature("maintenance.between_corrective", "mean time between corrective orders so far", "h", when=_has("corrective"),
+          where=(("kind", "corrective"),))
 def _between_corrective(ask: Ask) -> Floats:
     return _usual(ask, "corrective")
 
 
 @_feature("maintenance.repeats", "share of corrective orders that repeat a failure mode within 30 days", "share",
-          when=_has("corrective"))
+          when=_has("corrective"), where=(("kind", "corrective"),), at="closed_at")
 def _share_of_repeats(ask: Ask) -> Floats:
     log, base = ask.history.log("work_orders"), ask.base("work_orders")
     known = ask.history.keep(("corrective modes",), lambda: _known_modes(log))
@@ -200,7 +205,7 @@ def _share_of_repeats(ask: Ask) -> Floats:
 
 
 @_feature("maintenance.overdue", "time since the last preventive order, divided by its usual interval", "intervals",
-          when=_has("preventive"))
+          when=_has("preventive"), where=(("kind", "preventive"),))
 def _overdue(ask: Ask) -> Floats:
     usual = _usual(ask, "preventive")
     return _since(ask)[:, ask.words.kinds.index("preventive")] / np.where(usual > 0, usual, np.nan)

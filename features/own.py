@@ -49,7 +49,7 @@ def _lengths(ask: Ask) -> list[int]:
 @OWN.feature("own.odd_hours.{window}",
              "share of corrective orders opened at night (22 to 6 h UTC) or on a weekend over the last {length}",
              "share", source="work_orders", group="maintenance", look_back="{window}", over=(windows("own"),),
-             when=partial(_recorded, "work_orders"))
+             when=partial(_recorded, "work_orders"), where=(("kind", "corrective"),), at="opened_at")
 def odd_hours(ask: Ask) -> Floats:
     log = ask.history.log("work_orders")
 
@@ -73,7 +73,7 @@ def odd_hours(ask: Ask) -> Floats:
 
 @OWN.feature("own.different_codes.{window}", "number of different codes that were raised over the last {length}",
              source="events", group="events", look_back="{window}", over=(windows("own"),),
-             when=partial(_recorded, "events"))
+             when=partial(_recorded, "events"), at="ts")
 def different_codes(ask: Ask) -> Floats:
     codes = ask.history.log("events").words["code"]
     line, base = by_word(ask.history, "code", codes), ask.base("events")

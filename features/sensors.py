@@ -17,7 +17,7 @@ import pandas as pd
 
 from features import kernels
 from features.asof import ALWAYS, NEVER, Floats, History, Ints, Words, micros
-from features.definitions import Ask, FeatureSet, Values, plain, windows
+from features.definitions import Ask, FeatureSet, Lines, Trace, Values, plain, windows
 from features.spec import FeatureSpec, Vocabulary, window_us
 from features.timeline import NOBODY, number, picked, picks
 from plant.errors import SteadylineError, listing, nearest
@@ -227,10 +227,22 @@ def _statistic(statistic: str, ask: Ask) -> Floats:
     return np.stack([of[:, :, _PLACE[statistic]] for of in _all_statistics(ask)], axis=1)
 
 
+def witnessed(readings: pd.DataFrame, inside: pd.Series) -> pd.DataFrame:
+    """The readings inside; where there are none, the last one, which shows that there is such a series."""
+    return readings[inside] if inside.any() else readings.sort_values("ts").tail(1)
+
+
+def _rows(trace: Trace) -> Lines:
+    series = {"equipment_id": trace.subject, "signal": trace.values["signal"]}
+    found = trace.known("readings", **series)
+    return {"readings": witnessed(found, found["ts"] >= trace.start), "signals": trace.known("signals", **series)}
+
+
 for _name, (_meaning, _unit) in STATISTICS.items():
     SENSORS.feature(
         f"{{signal}}.{_name}.{{window}}", f"{_meaning} over the last {{length}}", _unit, source="readings",
         group="{signal}", look_back="{window}", over=(_signals, windows("sensors")), when=partial(_wanted, _name),
+        at="ts", rows=_rows,
     )(partial(_statistic, _name))
 
 
@@ -245,6 +257,7 @@ def _changes(spec: FeatureSpec, words: Vocabulary) -> list[Values]:
 @SENSORS.feature(
     "{signal}.change.{short}", "change of {signal} in the last {short_length} against its own last {long_length}",
     "standard deviations", source="readings", group="{signal}", look_back="{long}", over=(_signals, _changes),
+    at="ts", rows=_rows,
 )
 def _change(ask: Ask) -> Floats:
     def change(of: Floats) -> Floats:

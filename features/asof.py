@@ -25,7 +25,6 @@ Ints = np.ndarray[Any, np.dtype[np.int64]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Words = np.ndarray[Any, np.dtype[np.object_]]
-Columns = dict[str, Floats]
 T = TypeVar("T")
 
 ALWAYS = int(np.iinfo(np.int64).min)

@@ -82,6 +82,51 @@ def count_active(offsets, starts, ends, base, t, width, out):  # type: ignore[no
 
 
 @compiled
+def count_between(offsets, order, start, until, base, begin, end, t, out):  # type: ignore[no-untyped-def]
+    """How many rows of the group base[i] (-1: 0) that are visible at t[i] stand in [begin[i], end[i]]."""
+    for i in range(base.size):
+        out[i] = 0
+        if base[i] >= 0:
+            high = offsets[base[i] + 1]
+            j = lower_bound(order, offsets[base[i]], high, begin[i])
+            while j < high and order[j] <= end[i]:
+                if start[j] < t[i] and t[i] <= until[j]:
+                    out[i] += 1
+                j += 1
+
+
+@compiled
+def last_between(offsets, order, start, until, base, end, t, out):  # type: ignore[no-untyped-def]
+    """Position of the last row of the group base[i] that is visible at t[i] and stands at or before end[i]; else -1."""
+    for i in range(base.size):
+        out[i] = -1
+        if base[i] >= 0:
+            low = offsets[base[i]]
+            j = lower_bound(order, low, offsets[base[i] + 1], end[i] + 1) - 1
+            while j >= low and out[i] < 0:
+                if start[j] < t[i] and t[i] <= until[j]:
+                    out[i] = j
+                j -= 1
+
+
+@compiled
+def hours_between(offsets, order, start, until, over, known, base, begin, end, t, out):  # type: ignore[no-untyped-def]
+    """Microseconds of [begin[i], end[i]] that the rows of the group base[i] (-1: 0) lasted, as known at t[i] > end[i].
+
+    A row lasts from `order` to `over`, which is visible after `known`; until then it lasts on.
+    """
+    for i in range(base.size):
+        out[i] = 0
+        if base[i] >= 0:
+            j, high = offsets[base[i]], offsets[base[i] + 1]
+            while j < high and order[j] < end[i]:
+                if start[j] < t[i] and t[i] <= until[j]:
+                    to = min(over[j], end[i]) if known[j] < t[i] else end[i]
+                    out[i] += max(0, to - max(order[j], begin[i]))
+                j += 1
+
+
+@compiled
 def ramp_sum(offsets, breaks, constant, rate, base, t, out):  # type: ignore[no-untyped-def]
     """Sum of straight pieces at t: constant + rate * t, cumulated over the group's breaks strictly before t."""
     for i in range(base.size):

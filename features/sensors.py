@@ -9,18 +9,35 @@ usable reading (its edges count) in hours. Before a signal's first reading is kn
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from features import kernels
-from features.asof import ALWAYS, NEVER, Columns, Floats, History, Ints, Words, micros
-from features.spec import SensorSpec, Vocabulary, window_us
+from features.asof import ALWAYS, NEVER, Floats, History, Ints, Words, micros
+from features.definitions import Ask, FeatureSet, Lines, Trace, Values, plain, windows
+from features.spec import FeatureSpec, Vocabulary, window_us
 from features.timeline import NOBODY, number, picked, picks
 from plant.errors import SteadylineError, listing, nearest
 
 _PLACE = {s: i for i, s in enumerate(kernels.STATISTICS)}
+
+# statistic: what it means, of a {signal}; its unit
+STATISTICS = {
+    "count": ("number of usable readings of {signal}", ""),
+    "mean": ("mean of {signal}", "{unit}"),
+    "std": ("standard deviation of {signal}", "{unit}"),
+    "min": ("lowest {signal}", "{unit}"),
+    "max": ("highest {signal}", "{unit}"),
+    "first": ("first {signal}", "{unit}"),
+    "last": ("last {signal}", "{unit}"),
+    "slope": ("trend of {signal}", "{per_day}"),
+    "out_of_limits": ("share of readings of {signal} out of limits", "share"),
+    "gap": ("longest time without a usable reading of {signal}", "h"),
+    "share_good": ("share of good readings of {signal}", "share"),
+}
 
 
 @dataclass(frozen=True)
@@ -159,32 +176,95 @@ def chosen(wanted: str | tuple[str, ...], found: set[str]) -> tuple[str, ...]:
     return tuple(wanted)
 
 
-def words(history: History, spec: SensorSpec, t: int, equipment: frozenset[str]) -> dict[str, Any]:
+def words(history: History, spec: FeatureSpec, t: int, equipment: frozenset[str]) -> dict[str, Any]:
     """Vocabulary before `t`: the union of the signals of the equipment, and their units."""
-    signals = chosen(spec.signals, {s for e, s in signals_of(history, t) if e in equipment})
+    wanted = spec.sensors.signals if spec.sensors is not None else ()
+    signals = chosen(wanted, {s for e, s in signals_of(history, t) if e in equipment})
     units = units_of(history, t)
     return {"signals": signals, "units": {s: units[s] for s in signals if s in units}}
 
 
-def columns(history: History, spec: SensorSpec, vocabulary: Vocabulary, ids: Words, e: Ints, t: Ints) -> Columns:
-    """Features of the equipment `ids[e]` at the cut-offs `t`, by name."""
-    found = readings(history)
-    begin = t[:, None] - np.array([window_us(w) for w in spec.windows], dtype=np.int64)
-    nothing = np.full((len(t), len(spec.windows), len(kernels.STATISTICS)), np.nan)
-    out: Columns = {}
-    for signal in vocabulary.signals:
-        series = found.numbers(ids, signal)[e]
-        all_of = nothing  # most signals are of another class of machine: one row asks the kernel for its own only
-        if (series >= 0).any():
-            all_of = found.statistics(series, begin, t, t, limits(history, ids, signal, e, t))
-        for k, w in enumerate(spec.windows):
-            for statistic in spec.statistics:
-                out[f"{signal}.{statistic}.{w}"] = all_of[:, k, _PLACE[statistic]]
-        if spec.change and len(spec.windows) > 1:
-            mean, spread = all_of[:, :, _PLACE["mean"]], all_of[:, -1, _PLACE["std"]]
-            spread = np.where(spread > 0, spread, np.nan)
-            out[f"{signal}.change.{spec.windows[0]}"] = (mean[:, 0] - mean[:, -1]) / spread
-    return out
+SENSORS = FeatureSet("sensors", "equipment", "Windowed statistics of readings.", words)
+
+
+def signal_values(signal: str, words: Vocabulary) -> Values:
+    """What templates say of a signal: its name, its unit, and the unit of its trend."""
+    unit = words.units.get(signal, "")
+    return {"signal": signal, "unit": unit, "per_day": f"{unit or '1'}/d"}
+
+
+def _signals(spec: FeatureSpec, words: Vocabulary) -> list[Values]:
+    return [signal_values(s, words) for s in words.signals]
+
+
+def _wanted(statistic: str, spec: FeatureSpec, words: Vocabulary) -> bool:
+    return spec.sensors is not None and statistic in spec.sensors.statistics
+
+
+def _all_statistics(ask: Ask) -> list[Floats]:
+    """(n, windows, statistics) of each signal, in one pass of all windows."""
+
+    def make() -> list[Floats]:
+        spec, ids, e, t = ask.spec.sensors, ask.ids, ask.subject, ask.t
+        if spec is None:
+            return []
+        found = readings(ask.history)
+        begin = t[:, None] - np.array([window_us(w) for w in spec.windows], dtype=np.int64)
+        nothing = np.full((len(t), len(spec.windows), len(kernels.STATISTICS)), np.nan)
+        out = []
+        for signal in ask.words.signals:
+            series = found.numbers(ids, signal)[e]
+            all_of = nothing  # most signals are of another class of machine: one row asks the kernel for its own only
+            if (series >= 0).any():
+                all_of = found.statistics(series, begin, t, t, limits(ask.history, ids, signal, e, t))
+            out.append(all_of)
+        return out
+
+    return ask.keep("statistics", make)
+
+
+def _statistic(statistic: str, ask: Ask) -> Floats:
+    return np.stack([of[:, :, _PLACE[statistic]] for of in _all_statistics(ask)], axis=1)
+
+
+def witnessed(readings: pd.DataFrame, inside: pd.Series) -> pd.DataFrame:
+    """The readings inside; where there are none, the last one, which shows that there is such a series."""
+    return readings[inside] if inside.any() else readings.sort_values("ts").tail(1)
+
+
+def _rows(trace: Trace) -> Lines:
+    series = {"equipment_id": trace.subject, "signal": trace.values["signal"]}
+    found = trace.known("readings", **series)
+    return {"readings": witnessed(found, found["ts"] >= trace.start), "signals": trace.known("signals", **series)}
+
+
+for _name, (_meaning, _unit) in STATISTICS.items():
+    SENSORS.feature(
+        f"{{signal}}.{_name}.{{window}}", f"{_meaning} over the last {{length}}", _unit, source="readings",
+        group="{signal}", look_back="{window}", over=(_signals, windows("sensors")), when=partial(_wanted, _name),
+        at="ts", rows=_rows,
+    )(partial(_statistic, _name))
+
+
+def _changes(spec: FeatureSpec, words: Vocabulary) -> list[Values]:
+    """The shortest window against the longest."""
+    if spec.sensors is None or not spec.sensors.change or len(spec.sensors.windows) < 2:
+        return []
+    short, long = spec.sensors.windows[0], spec.sensors.windows[-1]
+    return [{"short": short, "short_length": plain(short), "long": long, "long_length": plain(long)}]
+
+
+@SENSORS.feature(
+    "{signal}.change.{short}", "change of {signal} in the last {short_length} against its own last {long_length}",
+    "standard deviations", source="readings", group="{signal}", look_back="{long}", over=(_signals, _changes),
+    at="ts", rows=_rows,
+)
+def _change(ask: Ask) -> Floats:
+    def change(of: Floats) -> Floats:
+        mean, spread = of[:, :, _PLACE["mean"]], of[:, -1, _PLACE["std"]]
+        return (mean[:, 0] - mean[:, -1]) / np.where(spread > 0, spread, np.nan)
+
+    return np.stack([change(of) for of in _all_statistics(ask)], axis=1)[:, :, None]
 
 
 def during(

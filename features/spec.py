@@ -101,6 +101,13 @@ class DowntimeSpec(_Block):
     windows: Windows = ("24h", "7d")
 
 
+class OwnSpec(_Block):
+    """Features of your own (`features/own.py`). only: names or patterns of those that are taken; empty takes all."""
+
+    windows: Windows = ("7d", "30d")
+    only: tuple[str, ...] = ()
+
+
 class StepReadingSpec(_Block):
     """Statistics of the readings of a step's equipment while the step ran."""
 
@@ -145,7 +152,10 @@ class BatchSpec(_Block):
 
 
 class FeatureSpec(_Block):
-    """The `features:` block of a model YAML. `{}` is a good start; a block may be `true`, `false` or its settings."""
+    """The `features:` block of a model YAML. `{}` is a good start; a block may be `true`, `false` or its settings.
+
+    exclude: names, or patterns such as `*.gap.*`, of features that the model leaves out.
+    """
 
     sensors: Annotated[SensorSpec | None, BeforeValidator(_switch)] = SensorSpec()
     maintenance: Annotated[MaintenanceSpec | None, BeforeValidator(_switch)] = MaintenanceSpec()
@@ -153,7 +163,9 @@ class FeatureSpec(_Block):
     downtime: Annotated[DowntimeSpec | None, BeforeValidator(_switch)] = DowntimeSpec()
     static: bool = True
     calendar: bool = False
+    own: Annotated[OwnSpec | None, BeforeValidator(_switch)] = None
     batches: Annotated[BatchSpec | None, BeforeValidator(_switch)] = BatchSpec()
+    exclude: tuple[str, ...] = ()
 
 
 class FailureSpec(_Block):
@@ -198,3 +210,5 @@ class Vocabulary(_Block):
     own_results: tuple[str, ...] = ()
     lagged: tuple[str, ...] = ()
     orders: bool = False
+    alarms: bool = False
+    own: dict[str, tuple[str, ...]] = {}

@@ -7,9 +7,9 @@ what was known strictly before each cut-off; a single row comes out bit for bit 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property, partial
 from itertools import chain
 from typing import Any
 
@@ -18,12 +18,13 @@ import pandas as pd
 
 from features.asof import Floats, History, Snapshot, history, moment
 from features.catalogue import Feature, Part, compute, parts_of, sets_of
-from features.definitions import Ask, Kind
+from features.definitions import Ask, Kind, Whole
+from features.readings import Readings, all_readings, portions, readings_of
 from features.rows import Rows, asked, require_aware, require_equipment, require_ids
 from features.spec import FeatureSpec, Vocabulary
 from plant.errors import SteadylineError
 
-ROWS_AT_ONCE = 1 << 15
+ROWS_AT_ONCE = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -130,14 +131,28 @@ def _require_kind(plan: FeaturePlan, kind: Kind) -> None:
 
 
 def _matrix(h: History, plan: FeaturePlan, rows: Rows) -> Matrix:
-    """A slice of rows at a time, which bounds the memory; no row depends on another."""
-    values = np.empty((len(rows.t), len(plan.features)))
-    for start in range(0, len(rows.t), ROWS_AT_ONCE):
-        part = slice(start, start + ROWS_AT_ONCE)
-        ask = Ask(h, plan.spec, plan.vocabulary, rows.ids, rows.at[part], rows.t[part])
-        begin = 0
-        for columns in compute(plan.parts, ask):
-            end = begin + columns.shape[1]
-            values[rows.order[part], begin:end] = columns
-            begin = end
+    """A portion of subjects, and of them a slice of rows at a time, which bounds the memory; no row depends on another."""
+    values, whole = np.empty((len(rows.t), len(plan.features))), Whole(t=rows.t)
+    for low, high, load in _portions(h, plan, rows):
+        for start in range(low, high, ROWS_AT_ONCE):
+            part = slice(start, min(start + ROWS_AT_ONCE, high))
+            ask = Ask(h, plan.spec, plan.vocabulary, rows.ids, rows.at[part], rows.t[part], load, whole)
+            begin = 0
+            for columns in compute(plan.parts, ask):
+                end = begin + columns.shape[1]
+                values[rows.order[part], begin:end] = columns
+                begin = end
     return Matrix(values, plan.features, rows.frame)
+
+
+def _portions(h: History, plan: FeaturePlan, rows: Rows) -> Iterator[tuple[int, int, Callable[[], Readings]]]:
+    """Rows [low, high), and what gives the readings that they need: of a large store not more than fit into memory."""
+    if plan.kind == "batch":
+        yield 0, len(rows.t), partial(all_readings, h)
+        return
+    low = 0
+    for some in portions(h, [str(i) for i in rows.ids]):
+        last = int(np.searchsorted(rows.ids, some[-1]))
+        high = int(np.searchsorted(rows.at, last, side="right"))
+        yield low, high, cache(partial(readings_of, h, some))
+        low = high

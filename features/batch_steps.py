@@ -16,6 +16,7 @@ from features.asof import NEVER, Floats, History, Ints, Mask, Words
 from features.batches import ALARMS, asks_for
 from features.definitions import Ask, FeatureSet, Values, each
 from features.kernels import HOUR_US, count_between, hours_between, last_between
+from features.readings import Readings
 from features.spec import FeatureSpec, Vocabulary
 from features.timeline import Timeline, code, hours_since, number, picked, picks, take, time, timeline
 
@@ -103,7 +104,7 @@ def _during(ask: Ask) -> dict[str, list[Floats]]:
 
     def make() -> dict[str, list[Floats]]:
         statistics = tuple(name for name in sensors.STATISTICS if _wanted(name, ask.spec, ask.words))
-        found, s = sensors.readings(ask.history), _steps(ask)
+        found, s = ask.readings(), _steps(ask)
         out: dict[str, list[Floats]] = {name: [] for name in statistics}
         for step, signal in ask.words.step_signals:
             k = ask.words.steps.index(step)
@@ -119,7 +120,7 @@ def _during(ask: Ask) -> dict[str, list[Floats]]:
     return ask.keep("during", make)
 
 
-def _distinct(found: sensors.Readings, row: Ints, over: Mask, t: Ints) -> tuple[Ints, Ints]:
+def _distinct(found: Readings, row: Ints, over: Mask, t: Ints) -> tuple[Ints, Ints]:
     """Rows to compute and which of them each row takes: a finished step looks the same from every later gate.
 
     Not so where readings come late or are corrected: there every gate is computed for itself.

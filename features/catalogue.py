@@ -12,14 +12,14 @@ from itertools import chain, product
 
 import numpy as np
 
-from features import batch_steps, batches, downtime, maintenance, own, sensors, static
+from features import batch_steps, batches, comparisons, downtime, maintenance, own, spectra, static
 from features.asof import Floats, Ints
 from features.definitions import Ask, Definition, FeatureSet, Kind, Values
 from features.spec import FeatureSpec, Vocabulary
 from plant.errors import SteadylineError, listing, nearest
 
 SETS: tuple[FeatureSet, ...] = (
-    sensors.SENSORS, maintenance.MAINTENANCE, downtime.EVENTS, downtime.STOPS, static.STATIC, static.CALENDAR,
+    comparisons.SENSORS, spectra.SPECTRA, maintenance.MAINTENANCE, downtime.EVENTS, downtime.STOPS, static.STATIC, static.CALENDAR,
     own.OWN, batches.BATCH, batch_steps.STEPS, batches.MATERIALS, batches.RESULTS, static.BATCH_CALENDAR,
 )
 

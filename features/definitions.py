@@ -12,9 +12,11 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from features.asof import Floats, History, Ints, Words
+from features.readings import Readings
 from features.spec import FeatureSpec, Vocabulary, window_us
 
 Kind = Literal["equipment", "batch"]
@@ -23,6 +25,27 @@ Domain = Callable[[FeatureSpec, Vocabulary], list[Values]]
 T = TypeVar("T")
 
 _UNIT_WORDS = (("d", 86_400_000_000, "day"), ("h", 3_600_000_000, "hour"), ("min", 60_000_000, "minute"))
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What is computed once and used again."""
+
+    _kept: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+
+    def keep(self, key: Hashable, make: Callable[[], T]) -> T:
+        """`make()`, once for each `key`."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        out: T = self._kept[key]
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class Whole(Kept):
+    """The matrix that some rows belong to; t: the cut-offs of all its rows. It keeps what all rows need."""
+
+    t: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +62,17 @@ class Ask:
     ids: Words
     subject: Ints
     t: Ints
-    _kept: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+    load: Callable[[], Readings]
+    matrix: Whole
+    _kept: Kept = field(default_factory=Kept, repr=False)
+
+    def readings(self) -> Readings:
+        """The readings of (at least) the equipment of these rows; of batches those of all equipment."""
+        return self.load()
 
     def keep(self, key: Hashable, make: Callable[[], T]) -> T:
         """`make()`, once for each `key`: what several definitions need of these rows."""
-        if key not in self._kept:
-            self._kept[key] = make()
-        out: T = self._kept[key]
-        return out
+        return self._kept.keep(key, make)
 
     def base(self, table: str, column: str = "equipment_id") -> Ints:
         """(n,) code of each row's subject in `column` of a table's log; -1 where the table has no row of it."""

@@ -83,7 +83,7 @@ def portions(history: History, equipment: Sequence[str]) -> Iterator[list[str]]:
     """The equipment in portions whose readings fit into memory together, in their order."""
     snapshot = history.snapshot
     if not hasattr(snapshot, "series") or history.has(("readings",)):
-        yield list(equipment)
+        yield from [list(equipment)] if len(equipment) else []
         return
     counts = history.keep(("readings of equipment",), lambda: _counted(snapshot.series()))
     portion: list[str] = []

@@ -1,28 +1,31 @@
 """Windowed statistics of readings at arbitrary cut-offs, with irregular sampling, late and corrected readings.
 
 A window is [t - w, t). A reading counts if it has a value, its quality is not `bad` and it was known strictly before t.
-Limits are those of the signal as known at t. Statistics: see `features.kernels.interval_statistics`; the standard
-deviation is the sample's, the slope is by least squares and a day, `gap` is the longest stretch of the window without a
-usable reading (its edges count) in hours. Before a signal's first reading is known everything is NaN.
+Limits are those of the signal as known at t. The standard deviation is the sample's, the slope is by least squares and
+a day, `gap` is the longest stretch of the window without a usable reading (its edges count), `hours_out` the time
+beyond limits (a reading holds until the next one, the last until t), `excursions` the number of times that the signal
+left them, `iqr` the distance of the quartiles. Before a signal's first reading is known everything is NaN.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from features import kernels
-from features.asof import ALWAYS, NEVER, Floats, History, Ints, Words, micros
+from features import readings
+from features import windows as kernel
+from features.asof import Floats, History, Ints, Words
 from features.definitions import Ask, FeatureSet, Lines, Trace, Values, plain, windows
-from features.spec import FeatureSpec, Vocabulary, window_us
-from features.timeline import NOBODY, number, picked, picks
+from features.quantiles import quantiles
+from features.readings import Readings
+from features.spec import HOUR_US, FeatureSpec, SensorSpec, Vocabulary, window_us
+from features.timeline import number, picked, picks
+from features.workers import in_threads
 from plant.errors import SteadylineError, listing, nearest
-
-_PLACE = {s: i for i, s in enumerate(kernels.STATISTICS)}
 
 # statistic: what it means, of a {signal}; its unit
 STATISTICS = {
@@ -37,103 +40,58 @@ STATISTICS = {
     "out_of_limits": ("share of readings of {signal} out of limits", "share"),
     "gap": ("longest time without a usable reading of {signal}", "h"),
     "share_good": ("share of good readings of {signal}", "share"),
+    "hours_out": ("hours that {signal} was out of limits", "h"),
+    "excursions": ("number of times that {signal} left its limits", ""),
+    "median": ("median of {signal}", "{unit}"),
+    "iqr": ("interquartile range of {signal}", "{unit}"),
 }
+_PLACE = {s: i for i, s in enumerate(kernel.STATISTICS)}
+_ROBUST = {"median": (0.5,), "iqr": (0.25, 0.75)}
+_BLOCK_AT_LEAST = 8 * 60_000_000
+_WORTH_THREADS = 200_000  # readings of a call
 
 
-@dataclass(frozen=True)
-class Readings:
-    """All readings, sorted by series (equipment, signal) and time.
+def leaf_of(lengths: tuple[int, ...]) -> int:
+    """Length of a leaf of the kernel's tree (microseconds) for windows of some lengths: an eighth of what divides all."""
+    block = math.gcd(HOUR_US, *lengths)
+    return (block if block >= _BLOCK_AT_LEAST else HOUR_US) >> kernel.LEVELS_OF_BLOCK
 
-    quality: 0 not usable, 1 usable, 2 good. since, until: ends of visibility, empty where every reading came in time
-    and was never corrected. low, high, first_known: one entry a series, numbered by `series`.
+
+def statistics(
+    found: Readings, series: Ints, begin: Ints, end: Ints, at: Ints, limits: tuple[Floats, Floats],
+    wanted: tuple[str, ...], leaf: int,
+) -> dict[str, Floats]:
+    """Each wanted statistic over [begin, end) as known strictly before `at`: (n, intervals).
+
+    series (n,): -1 for none. begin (n, intervals), the latest first; end, at (n,), end <= at; limits (n,) each. NaN where
+    the series has no reading known before `at`.
     """
+    out = {name: np.full(begin.shape, np.nan) for name in wanted}
+    order = np.lexsort((end, series))
+    edges = np.flatnonzero(np.diff(series[order])) + 1
+    groups = [g for g in np.split(order, edges) if len(g) and series[g[0]] >= 0]
+    full = any(_PLACE.get(name, 0) >= kernel.BASIC for name in wanted)
+    shares = tuple(share for name in wanted for share in _ROBUST.get(name, ()))
 
-    ts: Ints
-    value: Floats
-    quality: np.ndarray[tuple[int], np.dtype[np.int8]]
-    since: Ints
-    until: Ints
-    low: Ints
-    high: Ints
-    first_known: Ints
-    series: dict[tuple[str, str], int]
+    def one(rows: Ints, room: kernel.Room) -> None:
+        i = int(series[rows[0]])
+        s, b, e, t = found.series(i), begin[rows], end[rows], at[rows]
+        made, settled = kernel.statistics(s, leaf, b, e, t, (limits[0][rows], limits[1][rows]), full, room)
+        there = (found.first_known[i] < t)[:, None]
+        robust = quantiles(s, b, e, t, settled, shares) if shares else None
+        place = 0
+        for name in wanted:
+            if name in _PLACE:
+                value = made[:, :, _PLACE[name]]
+            else:
+                parts = robust[:, :, place:place + len(_ROBUST[name])]  # type: ignore[index]
+                value = parts[:, :, -1] - parts[:, :, 0] if len(_ROBUST[name]) > 1 else parts[:, :, 0]
+                place += len(_ROBUST[name])
+            out[name][rows] = np.where(there, value, np.nan)
 
-    def numbers(self, equipment: Words, signal: str) -> Ints:
-        """Series of each equipment (words); -1 where it has no reading of `signal`."""
-        return np.array([self.series.get((e, signal), -1) for e in equipment], dtype=np.int64)
-
-    def statistics(
-        self, series: Ints, begin: Ints, end: Ints, at: Ints, limits: tuple[Floats, Floats]
-    ) -> Floats:
-        """Statistics over [begin, end) as known strictly before `at`: (n, intervals, statistics).
-
-        series (n,), -1 for none; begin (n, intervals), the latest first; end, at (n,) with end <= at; limits (n,) each.
-        NaN where the series has no reading known before `at`.
-        """
-        there = series >= 0
-        if len(self.first_known):
-            there &= self.first_known[series] < at
-        low = np.where(there, self.low[series] if len(self.low) else 0, -1)
-        high = np.where(there, self.high[series] if len(self.high) else 0, -1)
-        out = np.empty((len(series), begin.shape[1], len(kernels.STATISTICS)))
-        kernels.interval_statistics(
-            self.ts, self.value, self.quality, self.since, self.until, low, high, end, at,
-            np.ascontiguousarray(begin), *limits, out,
-        )
-        return out
-
-
-def readings(history: History) -> Readings:
-    """The readings of a snapshot, sorted once."""
-    return history.keep(("readings",), lambda: _sorted(history.frame("readings")))
-
-
-def _sorted(frame: pd.DataFrame) -> Readings:
-    equipment, names = pd.factorize(frame["equipment_id"])
-    signal, signals = pd.factorize(frame["signal"])
-    ts = micros(frame["ts"])
-    since = micros(frame["recorded_at"], ALWAYS)
-    value = frame["value"].to_numpy(dtype=np.float64)
-    words, levels = pd.factorize(frame["quality"])
-    rank = np.array([{"good": 2, "uncertain": 1}.get(str(w), 0) for w in levels] + [2], dtype=np.int8)
-    quality = np.where(np.isnan(value), np.int8(0), rank[words])  # a quality that is not stated is good
-    alphabet = np.append(np.argsort(np.argsort(np.array([str(w) for w in levels], dtype=str))), -1)[words]
-    usable = (equipment >= 0) & (signal >= 0) & (ts != NEVER)
-    group = np.where(usable, equipment.astype(np.int64) * max(len(signals), 1) + signal, -1)
-
-    order = _order(group, ts, since, value, alphabet)
-    order = order[np.searchsorted(group[order], 0):]
-    group, ts, since, value, quality = group[order], ts[order], since[order], value[order], quality[order]
-    starts = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]])) if len(group) else NOBODY
-    again = (group[1:] == group[:-1]) & (ts[1:] == ts[:-1])
-    known = np.maximum(ts, since)
-    found = Readings(
-        ts, value, quality, NOBODY, NOBODY, starts.astype(np.int64), np.append(starts[1:], len(group)).astype(np.int64),
-        np.minimum.reduceat(known, starts) if len(group) else NOBODY,
-        {(str(names[g // len(signals)]), str(signals[g % len(signals)])): i for i, g in enumerate(group[starts])},
-    )
-    if not again.any() and not (since > ts).any():
-        return found
-    until = np.full(len(ts), NEVER, dtype=np.int64)
-    until[:-1][again] = since[1:][again]
-    return replace(found, since=since, until=until)
-
-
-def _order(group: Ints, ts: Ints, since: Ints, value: Floats, quality: Ints) -> Ints:
-    """By series, time and version; of versions recorded at the same time the content decides, as in `version_order`."""
-    order = np.arange(len(ts))
-    if not _ascending(group, ts, since):
-        order = np.lexsort((since, ts, group))
-    g, s, r = group[order], ts[order], since[order]
-    if ((g[1:] == g[:-1]) & (s[1:] == s[:-1]) & (r[1:] == r[:-1])).any():
-        order = np.lexsort((quality, np.where(np.isnan(value), -np.inf, value), since, ts, group))
-    return order
-
-
-def _ascending(group: Ints, ts: Ints, since: Ints) -> bool:
-    same = group[1:] == group[:-1]
-    later = (ts[1:] > ts[:-1]) | ((ts[1:] == ts[:-1]) & (since[1:] >= since[:-1]))
-    return bool(((group[1:] > group[:-1]) | (same & later)).all())
+    work = sum(int(found.high[series[g[0]]] - found.low[series[g[0]]]) for g in groups)
+    in_threads(one, groups, kernel.Room, work >= _WORTH_THREADS)
+    return out
 
 
 def limits(history: History, ids: Words, signal: str, e: Ints, t: Ints) -> tuple[Floats, Floats]:
@@ -145,13 +103,19 @@ def limits(history: History, ids: Words, signal: str, e: Ints, t: Ints) -> tuple
     return np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
 
 
+def limitless(n: int) -> tuple[Floats, Floats]:
+    """Limits of `n` rows that nothing lies beyond."""
+    free = np.full(n, np.inf)
+    return -free, free
+
+
 def signals_of(history: History, t: int) -> set[tuple[str, str]]:
     """(equipment, signal) that were declared, or had a reading, before `t` (microseconds)."""
-    log, found = history.log("signals"), readings(history)
+    log = history.log("signals")
     declared = np.flatnonzero(log.visible("signal", t))
     out = {(log.words["equipment_id"][log.codes["equipment_id"][i]], log.words["signal"][log.codes["signal"][i]])
            for i in declared}
-    return out | {pair for pair, i in found.series.items() if found.first_known[i] < t}
+    return out | readings.first_known(history, t)
 
 
 def units_of(history: History, t: int) -> dict[str, str]:
@@ -193,7 +157,7 @@ def signal_values(signal: str, words: Vocabulary) -> Values:
     return {"signal": signal, "unit": unit, "per_day": f"{unit or '1'}/d"}
 
 
-def _signals(spec: FeatureSpec, words: Vocabulary) -> list[Values]:
+def each_signal(spec: FeatureSpec, words: Vocabulary) -> list[Values]:
     return [signal_values(s, words) for s in words.signals]
 
 
@@ -201,30 +165,52 @@ def _wanted(statistic: str, spec: FeatureSpec, words: Vocabulary) -> bool:
     return spec.sensors is not None and statistic in spec.sensors.statistics
 
 
-def _all_statistics(ask: Ask) -> list[Floats]:
-    """(n, windows, statistics) of each signal, in one pass of all windows."""
+def lengths(spec: SensorSpec) -> tuple[int, ...]:
+    """Lengths of the windows in microseconds, ascending."""
+    return tuple(window_us(w) for w in spec.windows)
 
-    def make() -> list[Floats]:
-        spec, ids, e, t = ask.spec.sensors, ask.ids, ask.subject, ask.t
+
+def _needed(spec: SensorSpec) -> tuple[str, ...]:
+    """Statistics that the features of a spec are made of."""
+    more = ("mean", "std") if spec.change or spec.baseline or spec.fleet else ()
+    return tuple(dict.fromkeys((*spec.statistics, *more)))
+
+
+def of_windows(ask: Ask) -> dict[str, Floats]:
+    """Each statistic that the spec needs, (n, signals, windows): one pass of all windows for a series."""
+
+    def make() -> dict[str, Floats]:
+        spec = ask.spec.sensors
         if spec is None:
-            return []
-        found = readings(ask.history)
-        begin = t[:, None] - np.array([window_us(w) for w in spec.windows], dtype=np.int64)
-        nothing = np.full((len(t), len(spec.windows), len(kernels.STATISTICS)), np.nan)
-        out = []
-        for signal in ask.words.signals:
-            series = found.numbers(ids, signal)[e]
-            all_of = nothing  # most signals are of another class of machine: one row asks the kernel for its own only
-            if (series >= 0).any():
-                all_of = found.statistics(series, begin, t, t, limits(ask.history, ids, signal, e, t))
-            out.append(all_of)
-        return out
+            return {}
+        begin = ask.t[:, None] - np.array(lengths(spec), dtype=np.int64)
+        return over_signals(ask, begin, ask.t, _needed(spec), leaf_of(lengths(spec)))
 
     return ask.keep("statistics", make)
 
 
+def over_signals(ask: Ask, begin: Ints, end: Ints, wanted: tuple[str, ...], leaf: int) -> dict[str, Floats]:
+    """Statistics of every signal over [begin, end) as known strictly before t: (n, signals, intervals) each."""
+    found, ids, e, t = ask.readings(), ask.ids, ask.subject, ask.t
+    signals, n = ask.words.signals, len(ask.t)
+    series = [found.numbers(ids, signal)[e] for signal in signals]
+    some = [i for i, of in enumerate(series) if (of >= 0).any()]  # most signals are of another class of machine
+    out = {name: np.full((n, len(signals), begin.shape[1]), np.nan) for name in wanted}
+    if not some:
+        return out
+    bounds = [limits(ask.history, ids, signals[i], e, t) for i in some]
+    made = statistics(
+        found, np.concatenate([series[i] for i in some]), np.tile(begin, (len(some), 1)), np.tile(end, len(some)),
+        np.tile(t, len(some)), (np.concatenate([b[0] for b in bounds]), np.concatenate([b[1] for b in bounds])),
+        wanted, leaf,
+    )
+    for name in wanted:
+        out[name][:, some] = made[name].reshape(len(some), n, begin.shape[1]).transpose(1, 0, 2)
+    return out
+
+
 def _statistic(statistic: str, ask: Ask) -> Floats:
-    return np.stack([of[:, :, _PLACE[statistic]] for of in _all_statistics(ask)], axis=1)
+    return of_windows(ask)[statistic]
 
 
 def witnessed(readings: pd.DataFrame, inside: pd.Series) -> pd.DataFrame:
@@ -232,7 +218,7 @@ def witnessed(readings: pd.DataFrame, inside: pd.Series) -> pd.DataFrame:
     return readings[inside] if inside.any() else readings.sort_values("ts").tail(1)
 
 
-def _rows(trace: Trace) -> Lines:
+def series_rows(trace: Trace) -> Lines:
     series = {"equipment_id": trace.subject, "signal": trace.values["signal"]}
     found = trace.known("readings", **series)
     return {"readings": witnessed(found, found["ts"] >= trace.start), "signals": trace.known("signals", **series)}
@@ -241,8 +227,8 @@ def _rows(trace: Trace) -> Lines:
 for _name, (_meaning, _unit) in STATISTICS.items():
     SENSORS.feature(
         f"{{signal}}.{_name}.{{window}}", f"{_meaning} over the last {{length}}", _unit, source="readings",
-        group="{signal}", look_back="{window}", over=(_signals, windows("sensors")), when=partial(_wanted, _name),
-        at="ts", rows=_rows,
+        group="{signal}", look_back="{window}", over=(each_signal, windows("sensors")), when=partial(_wanted, _name),
+        at="ts", rows=series_rows,
     )(partial(_statistic, _name))
 
 
@@ -256,21 +242,24 @@ def _changes(spec: FeatureSpec, words: Vocabulary) -> list[Values]:
 
 @SENSORS.feature(
     "{signal}.change.{short}", "change of {signal} in the last {short_length} against its own last {long_length}",
-    "standard deviations", source="readings", group="{signal}", look_back="{long}", over=(_signals, _changes),
-    at="ts", rows=_rows,
+    "standard deviations", source="readings", group="{signal}", look_back="{long}", over=(each_signal, _changes),
+    at="ts", rows=series_rows,
 )
 def _change(ask: Ask) -> Floats:
-    def change(of: Floats) -> Floats:
-        mean, spread = of[:, :, _PLACE["mean"]], of[:, -1, _PLACE["std"]]
-        return (mean[:, 0] - mean[:, -1]) / np.where(spread > 0, spread, np.nan)
+    mean, spread = of_windows(ask)["mean"], of_windows(ask)["std"][:, :, -1]
+    return ((mean[:, :, 0] - mean[:, :, -1]) / positive(spread))[:, :, None]
 
-    return np.stack([change(of) for of in _all_statistics(ask)], axis=1)[:, :, None]
+
+def positive(spread: Floats) -> Floats:
+    """A spread to divide by: NaN where there is none."""
+    return np.where(spread > 0, spread, np.nan)
 
 
 def during(
-    found: Readings, statistics: tuple[str, ...], series: Ints, begin: Ints, end: Ints, at: Ints
+    found: Readings, statistics_: tuple[str, ...], series: Ints, begin: Ints, end: Ints, at: Ints
 ) -> list[Floats]:
     """Statistics of readings in [begin, end], both ends included, as known strictly before `at` (n,); end < at."""
-    free = np.full(len(series), np.inf)
-    out = found.statistics(series, begin[:, None], end + 1, at, (-free, free))
-    return [out[:, 0, _PLACE[s]] for s in statistics]
+    made = statistics(
+        found, series, begin[:, None], end + 1, at, limitless(len(series)), statistics_, leaf_of(())
+    )
+    return [made[name][:, 0] for name in statistics_]

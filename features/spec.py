@@ -19,7 +19,8 @@ HOUR_US = 3_600_000_000
 DAY_US = 86_400_000_000
 
 Statistic = Literal[
-    "count", "mean", "std", "min", "max", "first", "last", "slope", "out_of_limits", "gap", "share_good"
+    "count", "mean", "std", "min", "max", "first", "last", "slope", "out_of_limits", "gap", "share_good", "hours_out",
+    "excursions", "median", "iqr",
 ]
 WorkKind = Literal["corrective", "preventive", "inspection", "calibration"]
 
@@ -78,6 +79,33 @@ class SensorSpec(_Block):
         "mean", "std", "min", "max", "last", "slope", "count", "out_of_limits", "gap", "share_good"
     )
     change: bool = True  # mean of the shortest window against the longest, in its standard deviations
+    baseline: Annotated[str, AfterValidator(_look_back)] | None = None  # how far back the equipment's usual level reads
+    fleet: bool = False  # against the other equipment of its class
+    since_maintenance: bool = False  # trend and change since work on the equipment was last closed
+
+    @model_validator(mode="after")
+    def _baseline_is_longer(self) -> SensorSpec:
+        if self.baseline is not None and window_us(self.baseline) <= window_us(self.windows[-1]):
+            raise ValueError(f"a baseline of {self.baseline}; longer than the longest window, {self.windows[-1]}")
+        return self
+
+
+class SpectraSpec(_Block):
+    """Spectra of signals that are recorded at a high rate.
+
+    signals: named one by one; window: what a spectrum is made of; bands: from, to, in Hz.
+    """
+
+    signals: Annotated[tuple[str, ...], Field(min_length=1)]
+    window: Annotated[str, AfterValidator(_look_back)] = "10min"
+    bands: tuple[tuple[float, float], ...] = ()
+
+    @model_validator(mode="after")
+    def _bands_ascend(self) -> SpectraSpec:
+        wrong = [list(b) for b in self.bands if not 0 <= b[0] < b[1]]
+        if wrong:
+            raise ValueError(f"bands {wrong}; write [from, to] in Hz, from less than to")
+        return self
 
 
 class MaintenanceSpec(_Block):
@@ -158,6 +186,7 @@ class FeatureSpec(_Block):
     """
 
     sensors: Annotated[SensorSpec | None, BeforeValidator(_switch)] = SensorSpec()
+    spectra: Annotated[SpectraSpec | None, BeforeValidator(_switch)] = None
     maintenance: Annotated[MaintenanceSpec | None, BeforeValidator(_switch)] = MaintenanceSpec()
     events: Annotated[EventSpec | None, BeforeValidator(_switch)] = EventSpec()
     downtime: Annotated[DowntimeSpec | None, BeforeValidator(_switch)] = DowntimeSpec()
@@ -194,6 +223,8 @@ class Vocabulary(_Block):
 
     signals: tuple[str, ...] = ()
     units: dict[str, str] = {}
+    spectra: tuple[str, ...] = ()
+    spectra_units: dict[str, str] = {}
     kinds: tuple[str, ...] = ()
     modes: tuple[str, ...] = ()
     event_kinds: tuple[str, ...] = ()

@@ -42,7 +42,7 @@ STATISTICS = (
 )
 BASIC = 7
 
-# Fields of a summary, a row of `nodes`; those from _GOOD on only in full ones. _TM: mean time, from _START on; _T2, _C:
+# Fields of a summary, a row of `nodes`; those from _GOOD on only in full ones. _MEAN: less _FIRST; _TM: mean time, from _START on; _T2, _C:
 # second moments of time, and of time and value (µs); _GAP, _HELD: µs; _RUNS: excursions; _OUT_FIRST, _OUT_LAST: whether
 # the first and the last reading lie outside the limits.
 _N, _MEAN, _M2, _LOW, _HIGH, _FIRST, _LAST, _SEEN = range(8)
@@ -172,7 +172,7 @@ def _fold(ts, x, low, high, limits, full, nodes, r):  # type: ignore[no-untyped-
         least = v if v < least else least
         most = v if v > most else most
     shift = total / n
-    nodes[r, _N], nodes[r, _MEAN], nodes[r, _M2] = n, pivot + shift, max(squares - total * shift, 0.0)
+    nodes[r, _N], nodes[r, _MEAN], nodes[r, _M2] = n, shift, max(squares - total * shift, 0.0)
     nodes[r, _LOW], nodes[r, _HIGH], nodes[r, _FIRST], nodes[r, _LAST] = least, most, pivot, x[high - 1]
     nodes[r, _SEEN] = n
     if not full:
@@ -226,7 +226,7 @@ def _merge(nodes, i, j, r, full):  # type: ignore[no-untyped-def]
     n = na + nb
     part = nb / n
     both = na * part
-    d = nodes[j, _MEAN] - nodes[i, _MEAN]
+    d = (nodes[j, _FIRST] - nodes[i, _FIRST]) + (nodes[j, _MEAN] - nodes[i, _MEAN])
     if full:
         s = (nodes[j, _START] - nodes[i, _START]) + (nodes[j, _TM] - nodes[i, _TM])
         gap = nodes[j, _START] - nodes[i, _STOP]
@@ -263,14 +263,17 @@ def _join(nodes, a, b, c, r, full):  # type: ignore[no-untyped-def]
             nodes[r, _GOOD] = good
         return
     p = b if nb > 0.0 else (c if nc > 0.0 else a)
-    pivot = nodes[p, _MEAN]
-    da, db, dc = nodes[a, _MEAN] - pivot, nodes[b, _MEAN] - pivot, nodes[c, _MEAN] - pivot
+    pivot, above = nodes[p, _FIRST], nodes[p, _MEAN]
+    da = (nodes[a, _FIRST] - pivot) + (nodes[a, _MEAN] - above)
+    db = (nodes[b, _FIRST] - pivot) + (nodes[b, _MEAN] - above)
+    dc = (nodes[c, _FIRST] - pivot) + (nodes[c, _MEAN] - above)
     shift = na * da + nb * db + nc * dc
     squares = nodes[a, _M2] + nodes[b, _M2] + nodes[c, _M2] + na * da * da + nb * db * db + nc * dc * dc
     mean = shift / n
     first = a if na > 0.0 else (b if nb > 0.0 else c)
     last = c if nc > 0.0 else (b if nb > 0.0 else a)
-    nodes[r, _N], nodes[r, _MEAN], nodes[r, _M2] = n, pivot + mean, max(squares - shift * mean, 0.0)
+    nodes[r, _N], nodes[r, _M2] = n, max(squares - shift * mean, 0.0)
+    nodes[r, _MEAN] = (pivot - nodes[first, _FIRST]) + above + mean
     nodes[r, _FIRST], nodes[r, _LAST], nodes[r, _SEEN] = nodes[first, _FIRST], nodes[last, _LAST], seen
     least = nodes[a, _LOW] if nodes[a, _LOW] < nodes[b, _LOW] else nodes[b, _LOW]
     most = nodes[a, _HIGH] if nodes[a, _HIGH] > nodes[b, _HIGH] else nodes[b, _HIGH]
@@ -554,7 +557,7 @@ def _unkept(s, tree, level, i, at):  # type: ignore[no-untyped-def]
 
 @inlined
 def _node(s, tree, level, i, at):  # type: ignore[no-untyped-def]
-    """Row of the summary of a node as it is visible at `at`, and whether it has settled by then; -1 where it is empty."""
+    """Row of the summary of a node as it is visible at `at` and whether it has settled by then; -1: it is empty."""
     index, settle = tree.index, tree.settle
     if i < (index[_FROM] >> level) or i > (index[_TO] >> level):
         return np.int64(-1), True
@@ -580,7 +583,7 @@ def _blocks(s, tree, block, border, at, settled):  # type: ignore[no-untyped-def
     full, nodes = tree.full, tree.nodes
     n, shift, squares, least, most, first, last, seen = 0.0, 0.0, 0.0, np.inf, -np.inf, 0.0, 0.0, 0.0
     good, start, stop, gap, outside, held, runs, newer, ends_out = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    time, times, product, products, t2, begun, pivot = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    time, times, product, products, t2, begun, pivot, above = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     b, so_far = border, True
     for k in range(block.size):
         a = block[k]
@@ -603,11 +606,11 @@ def _blocks(s, tree, block, border, at, settled):  # type: ignore[no-untyped-def
             if count == 0.0:
                 continue
             if n == 0.0:
-                pivot, last = nodes[r, _MEAN], nodes[r, _LAST]
+                pivot, above, last = nodes[r, _FIRST], nodes[r, _MEAN], nodes[r, _LAST]
                 if full:
                     begun, ends_out = nodes[r, _START] + nodes[r, _TM], nodes[r, _OUT_LAST]
                     stop = start = nodes[r, _STOP]
-            d = nodes[r, _MEAN] - pivot
+            d = (nodes[r, _FIRST] - pivot) + (nodes[r, _MEAN] - above)
             n += count
             shift += count * d
             squares += nodes[r, _M2] + count * d * d
@@ -636,7 +639,8 @@ def _blocks(s, tree, block, border, at, settled):  # type: ignore[no-untyped-def
         if n == 0.0:
             continue
         mean = shift / n
-        nodes[r, _N], nodes[r, _MEAN], nodes[r, _M2] = n, pivot + mean, max(squares - shift * mean, 0.0)
+        nodes[r, _N], nodes[r, _M2] = n, max(squares - shift * mean, 0.0)
+        nodes[r, _MEAN] = (pivot - first) + above + mean
         nodes[r, _LOW], nodes[r, _HIGH], nodes[r, _FIRST], nodes[r, _LAST] = least, most, first, last
         if full:
             later = time / n
@@ -652,7 +656,8 @@ def _tell(nodes, r, full, begin, end, out, q, k):  # type: ignore[no-untyped-def
     n = nodes[r, _N]
     out[q, k, 0] = n
     if n > 0.0:
-        out[q, k, 1], out[q, k, 3], out[q, k, 4] = nodes[r, _MEAN], nodes[r, _LOW], nodes[r, _HIGH]
+        out[q, k, 1] = nodes[r, _FIRST] + nodes[r, _MEAN]
+        out[q, k, 3], out[q, k, 4] = nodes[r, _LOW], nodes[r, _HIGH]
         out[q, k, 5], out[q, k, 6] = nodes[r, _FIRST], nodes[r, _LAST]
         out[q, k, 2] = np.sqrt(nodes[r, _M2] / (n - 1.0)) if n > 1.0 else np.nan
     else:

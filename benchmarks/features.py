@@ -26,8 +26,9 @@ import numpy as np
 
 from benchmarks.figures import Figure, arguments_of, finish, machine
 from benchmarks.peers import HOUR_US, PEERS, PLAIN, ROBUST, Asked, Data, Formulation, polars_summaries
-from features import kernels
-from features.sensors import Readings
+from features import sensors
+from features.readings import Readings
+from features.workers import cores
 
 DAYS, MINUTE_US = 90, 60_000_000
 WINDOWS = tuple(h * HOUR_US for h in (1, 24, 72, 168))
@@ -41,7 +42,7 @@ _FIRST = (
 )
 _START = 1_735_689_600_000_000  # 2025-01-01
 _NONE = np.empty(0, dtype=np.int64)
-THREADS = 1  # that `ours` computes with; the memory pass takes as many
+THREADS = cores()  # that `ours` computes with; the memory pass takes as many
 
 
 # --- ours: the one place that knows the kernel ------------------------------------------------------------------------
@@ -50,22 +51,21 @@ THREADS = 1  # that `ours` computes with; the memory pass takes as many
 def ours_in_memory(data: Data) -> Readings:
     """The readings as the features hold them."""
     many = len(data.starts) - 1
+    flags = np.ones(many, dtype=bool)
     return Readings(
         data.ts, data.value, np.full(len(data.ts), 2, dtype=np.int8), _NONE, _NONE, data.starts[:-1], data.starts[1:],
-        data.ts[data.starts[:-1]], {("machine", f"s{i}"): i for i in range(many)},
+        data.ts[data.starts[:-1]], flags, ~flags, {("machine", f"s{i}"): i for i in range(many)},
     )
 
 
 def ours(data: Readings, cutoffs: np.ndarray, windows: tuple[int, ...], statistics: tuple[str, ...]) -> np.ndarray:
     """Statistics (series, cut-offs, windows, statistics). Raises ValueError on a statistic that there is not."""
-    places = [kernels.STATISTICS.index(s) for s in statistics]
     many = len(data.low)
-    t = np.tile(cutoffs, many)
-    free = np.full(len(t), np.inf)
-    begin = t[:, None] - np.array(windows, dtype=np.int64)
-    series = np.repeat(np.arange(many), len(cutoffs))
-    out = data.statistics(series, begin, t, t, (-free, free))
-    return out.reshape(many, len(cutoffs), len(windows), -1)[..., places]
+    begin = cutoffs[:, None] - np.array(windows, dtype=np.int64)
+    tasks = [sensors.Task(i, slice(0, len(cutoffs)), i) for i in range(many)]
+    free = [sensors.limitless(len(cutoffs))] * many
+    made = sensors.statistics(data, tasks, begin, cutoffs, cutoffs, free, statistics, sensors.leaf_of(windows))
+    return np.stack([made[name] for name in statistics], axis=-1)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -131,7 +131,7 @@ def _require_kind(plan: FeaturePlan, kind: Kind) -> None:
 
 
 def _matrix(h: History, plan: FeaturePlan, rows: Rows) -> Matrix:
-    """A portion of subjects, and of them a slice of rows at a time, which bounds the memory; no row depends on another."""
+    """A portion of subjects, of them a slice of rows at a time, which bounds the memory; no row depends on another."""
     values, whole = np.empty((len(rows.t), len(plan.features))), Whole(t=rows.t)
     for low, high, load in _portions(h, plan, rows):
         for start in range(low, high, ROWS_AT_ONCE):

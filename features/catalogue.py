@@ -19,8 +19,8 @@ from features.spec import FeatureSpec, Vocabulary
 from plant.errors import SteadylineError, listing, nearest
 
 SETS: tuple[FeatureSet, ...] = (
-    comparisons.SENSORS, spectra.SPECTRA, maintenance.MAINTENANCE, downtime.EVENTS, downtime.STOPS, static.STATIC, static.CALENDAR,
-    own.OWN, batches.BATCH, batch_steps.STEPS, batches.MATERIALS, batches.RESULTS, static.BATCH_CALENDAR,
+    comparisons.SENSORS, spectra.SPECTRA, maintenance.MAINTENANCE, downtime.EVENTS, downtime.STOPS, static.STATIC,
+    static.CALENDAR, own.OWN, batches.BATCH, batch_steps.STEPS, batches.MATERIALS, batches.RESULTS, static.BATCH_CALENDAR,
 )
 
 

@@ -17,6 +17,7 @@ from features.definitions import Ask, Lines, Trace, Values, plain, windows
 from features.readings import portions, readings_of
 from features.sensors import (
     SENSORS,
+    Task,
     each_signal,
     leaf_of,
     lengths,
@@ -89,12 +90,11 @@ def _fleet(ask: Ask, spec: SensorSpec) -> _Fleet:
                  for j, name in enumerate(signals) if name == s]
         if not there:
             continue
-        n = len(there)
-        series = np.repeat(np.array([i for _, _, i in there], dtype=np.int64), len(t))
-        made = statistics(found, series, np.tile(begin, (n, 1)), np.tile(t, n), np.tile(t, n), limitless(n * len(t)),
-                          ("mean",), leaf_of(lengths(spec)))["mean"]
-        for (e, j, _), values in zip(there, made.reshape(n, len(t), -1), strict=True):
-            mean[e, :, j, :] = values
+        tasks = [Task(i, slice(0, len(t)), c) for c, (_, _, i) in enumerate(there)]
+        free = [limitless(len(t))] * len(there)
+        made = statistics(found, tasks, begin, t, t, free, ("mean",), leaf_of(lengths(spec)))
+        for c, (e, j, _) in enumerate(there):
+            mean[e, :, j, :] = made["mean"][c]
     return _Fleet(ids, t, mean, _classes(h, ids, t))
 
 

@@ -10,6 +10,8 @@ left them, `iqr` the distance of the quartiles. Before a signal's first reading 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -57,40 +59,48 @@ def leaf_of(lengths: tuple[int, ...]) -> int:
     return (block if block >= _BLOCK_AT_LEAST else HOUR_US) >> kernel.LEVELS_OF_BLOCK
 
 
-def statistics(
-    found: Readings, series: Ints, begin: Ints, end: Ints, at: Ints, limits: tuple[Floats, Floats],
-    wanted: tuple[str, ...], leaf: int,
-) -> dict[str, Floats]:
-    """Each wanted statistic over [begin, end) as known strictly before `at`: (n, intervals).
+@dataclass(frozen=True)
+class Task:
+    """Windows of one series: of rows whose `end` ascends, into column `column` of the result."""
 
-    series (n,): -1 for none. begin (n, intervals), the latest first; end, at (n,), end <= at; limits (n,) each. NaN where
-    the series has no reading known before `at`.
+    series: int
+    rows: slice | Ints
+    column: int
+
+
+def statistics(
+    found: Readings, tasks: Sequence[Task], begin: Ints, end: Ints, at: Ints, limits: Sequence[tuple[Floats, Floats]],
+    wanted: Sequence[str], leaf: int,
+) -> dict[str, Floats]:
+    """Each wanted statistic over [begin, end) as known strictly before `at`: (columns, n, intervals).
+
+    begin (n, intervals), the latest first; end, at (n,), end <= at; limits: of each column, (n,) each. NaN where no task
+    asks, and where a series has no reading known before `at`.
     """
-    out = {name: np.full(begin.shape, np.nan) for name in wanted}
-    order = np.lexsort((end, series))
-    edges = np.flatnonzero(np.diff(series[order])) + 1
-    groups = [g for g in np.split(order, edges) if len(g) and series[g[0]] >= 0]
+    out = {name: np.full((len(limits), *begin.shape), np.nan) for name in wanted}
     full = any(_PLACE.get(name, 0) >= kernel.BASIC for name in wanted)
     shares = tuple(share for name in wanted for share in _ROBUST.get(name, ()))
 
-    def one(rows: Ints, room: kernel.Room) -> None:
-        i = int(series[rows[0]])
-        s, b, e, t = found.series(i), begin[rows], end[rows], at[rows]
-        made, settled = kernel.statistics(s, leaf, b, e, t, (limits[0][rows], limits[1][rows]), full, room)
-        there = (found.first_known[i] < t)[:, None]
-        robust = quantiles(s, b, e, t, settled, shares) if shares else None
+    def one(task: Task, room: kernel.Room) -> None:
+        s, known = found.series(task.series), found.first_known[task.series]
+        b, e, t = begin[task.rows], end[task.rows], at[task.rows]
+        low, high = (limit[task.rows] for limit in limits[task.column])
+        made, settled = kernel.statistics(s, leaf, b, e, t, (low, high), full, room)
+        if len(t) and t.min() <= known:
+            made[t <= known] = np.nan
+        robust = quantiles(s, b, e, t, settled, shares) if shares else made
         place = 0
         for name in wanted:
             if name in _PLACE:
-                value = made[:, :, _PLACE[name]]
+                out[name][task.column, task.rows] = made[:, :, _PLACE[name]]
             else:
-                parts = robust[:, :, place:place + len(_ROBUST[name])]  # type: ignore[index]
-                value = parts[:, :, -1] - parts[:, :, 0] if len(_ROBUST[name]) > 1 else parts[:, :, 0]
-                place += len(_ROBUST[name])
-            out[name][rows] = np.where(there, value, np.nan)
+                last = place + len(_ROBUST[name]) - 1
+                value = robust[:, :, last] if last == place else robust[:, :, last] - robust[:, :, place]
+                out[name][task.column, task.rows] = np.where((t > known)[:, None], value, np.nan)
+                place = last + 1
 
-    work = sum(int(found.high[series[g[0]]] - found.low[series[g[0]]]) for g in groups)
-    in_threads(one, groups, kernel.Room, work >= _WORTH_THREADS)
+    work = sum(int(found.high[task.series] - found.low[task.series]) for task in tasks)
+    in_threads(one, tasks, kernel.Room, work >= _WORTH_THREADS)
     return out
 
 
@@ -189,24 +199,22 @@ def of_windows(ask: Ask) -> dict[str, Floats]:
     return ask.keep("statistics", make)
 
 
-def over_signals(ask: Ask, begin: Ints, end: Ints, wanted: tuple[str, ...], leaf: int) -> dict[str, Floats]:
+def over_signals(
+    ask: Ask, begin: Ints, end: Ints, wanted: Sequence[str], leaf: int
+) -> dict[str, Floats]:
     """Statistics of every signal over [begin, end) as known strictly before t: (n, signals, intervals) each."""
-    found, ids, e, t = ask.readings(), ask.ids, ask.subject, ask.t
-    signals, n = ask.words.signals, len(ask.t)
-    series = [found.numbers(ids, signal)[e] for signal in signals]
-    some = [i for i, of in enumerate(series) if (of >= 0).any()]  # most signals are of another class of machine
-    out = {name: np.full((n, len(signals), begin.shape[1]), np.nan) for name in wanted}
-    if not some:
-        return out
-    bounds = [limits(ask.history, ids, signals[i], e, t) for i in some]
-    made = statistics(
-        found, np.concatenate([series[i] for i in some]), np.tile(begin, (len(some), 1)), np.tile(end, len(some)),
-        np.tile(t, len(some)), (np.concatenate([b[0] for b in bounds]), np.concatenate([b[1] for b in bounds])),
-        wanted, leaf,
-    )
-    for name in wanted:
-        out[name][:, some] = made[name].reshape(len(some), n, begin.shape[1]).transpose(1, 0, 2)
-    return out
+    found, ids, e, t, signals = ask.readings(), ask.ids, ask.subject, ask.t, ask.words.signals
+    starts = np.flatnonzero(np.diff(e, prepend=-1)) if len(e) else e  # rows are sorted by equipment and time
+    stops = np.append(starts[1:], len(e))
+    tasks = [
+        Task(int(i), slice(int(starts[g]), int(stops[g])), j)
+        for j, signal in enumerate(signals) for g, i in enumerate(found.numbers(ids[e[starts]], signal)) if i >= 0
+    ]
+    asked = {task.column for task in tasks}  # most signals are of another class of machine
+    free = limitless(len(t))
+    bounds = [limits(ask.history, ids, s, e, t) if j in asked else free for j, s in enumerate(signals)]
+    made = statistics(found, tasks, begin, end, t, bounds, wanted, leaf)
+    return {name: made[name].transpose(1, 0, 2) for name in wanted}
 
 
 def _statistic(statistic: str, ask: Ask) -> Floats:
@@ -256,10 +264,14 @@ def positive(spread: Floats) -> Floats:
 
 
 def during(
-    found: Readings, statistics_: tuple[str, ...], series: Ints, begin: Ints, end: Ints, at: Ints
+    found: Readings, wanted: Sequence[str], series: Ints, begin: Ints, end: Ints, at: Ints
 ) -> list[Floats]:
-    """Statistics of readings in [begin, end], both ends included, as known strictly before `at` (n,); end < at."""
-    made = statistics(
-        found, series, begin[:, None], end + 1, at, limitless(len(series)), statistics_, leaf_of(())
-    )
-    return [made[name][:, 0] for name in statistics_]
+    """Statistics of readings in [begin, end], both ends included, as known strictly before `at` (n,); end < at.
+
+    series (n,): -1 for none.
+    """
+    order = np.lexsort((end, series))
+    groups = np.split(order, np.flatnonzero(np.diff(series[order])) + 1)
+    tasks = [Task(int(series[g[0]]), g, 0) for g in groups if len(g) and series[g[0]] >= 0]
+    made = statistics(found, tasks, begin[:, None], end + 1, at, [limitless(len(series))], wanted, leaf_of(()))
+    return [made[name][0, :, 0] for name in wanted]

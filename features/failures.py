@@ -36,7 +36,8 @@ def episodes(h: History, spec: LabelSpec) -> pd.DataFrame:
     """All failures, predicted or not, as (equipment_id, at, until, mode, predicted, records); times in microseconds.
 
     An episode begins when its first record was opened and ends (`until`) with the last closing of its orders: NEVER
-    while one of them is open; a closing before the opening counts as the opening. Records are taken by their time:
+    while one of them is open; a closing before the opening counts as the opening. Where no order at all has a closing,
+    the site does not record them, and an order counts as closed when it was opened. Records are taken by their time:
 
     * `episode_by: mode`: one of the same equipment and mode within `episode_gap` of the one before belongs to it;
     * `episode_by: equipment`: one of the same equipment, whatever its mode, belongs to it that was opened while an
@@ -100,8 +101,9 @@ def _orders(log: Log, spec: FailureSpec) -> pd.DataFrame:
                           & (log.codes["equipment_id"] >= 0))
     at = log.times["opened_at"][rows]
     mode = np.append(words(log, "failure_mode"), UNKNOWN_MODE)[log.codes["failure_mode"][rows]]
+    closings = bool(((log.times["closed_at"] != NEVER) & (log.until == NEVER)).any())
     return pd.DataFrame({
         "equipment_id": words(log, "equipment_id")[log.codes["equipment_id"][rows]], "at": at,
-        "until": np.maximum(log.times["closed_at"][rows], at), "mode": mode,
+        "until": np.maximum(log.times["closed_at"][rows], at) if closings else at, "mode": mode,
         "predicted": np.ones(len(rows), dtype=bool) if isinstance(spec.modes, str) else np.isin(mode, spec.modes),
     })

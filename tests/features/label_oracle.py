@@ -30,9 +30,10 @@ def rows(known: dict[str, list[Row]], table: str, equipment: str) -> list[Row]:
 
 def failure_records(known: dict[str, list[Row]], spec: LabelSpec, equipment: str) -> list[Row]:
     out = []
+    still_open = NEVER if any(o["closed_at"] is not None for o in known["work_orders"]) else None
     for order in rows(known, "work_orders", equipment):
         if order["kind"] in spec.failure.kinds:
-            closed = NEVER if order["closed_at"] is None else max(order["closed_at"], order["opened_at"])
+            closed = max(order["closed_at"] or still_open or order["opened_at"], order["opened_at"])
             mode = order["failure_mode"] or "unknown"
             out.append({"at": order["opened_at"], "end": closed, "mode": mode,
                         "wanted": spec.failure.modes == "all" or mode in spec.failure.modes})

@@ -116,14 +116,12 @@ def other_future(plant: Memory, origin: pd.Timestamp, seed: int) -> Memory:
     tables = dict(plant.tables)
     for name in TABLES_READ:
         table, frame = TABLES[name], plant.table(name)
-        early = frame["recorded_at"].isna() | (frame["recorded_at"] < origin)
-        if table.known_by != "always":
-            early &= frame[table.known_by] < origin
-        kept = frame[early].copy()
+        kept = frame[frame["recorded_at"].isna() | (frame["recorded_at"] < origin)].copy()
         for column in table.columns:
             if column.kind == "time" and column.known_by != "always":
                 late = kept[column.name] >= origin
-                kept.loc[late, column.name] = pd.NaT if rng.random() < 0.5 else origin + 7 * HOUR
+                emptied = rng.random() < 0.5 and not column.required
+                kept.loc[late, column.name] = pd.NaT if emptied else origin + 7 * HOUR
         if name == "work_orders":
             kept.loc[~(kept["closed_at"] < origin), "failure_mode"] = "never heard of"
         news = other.table(name).sample(frac=0.7, random_state=int(rng.integers(1 << 30))).copy()

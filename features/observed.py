@@ -53,13 +53,11 @@ def silences(snapshot: Snapshot, ids: Words, longer: int, last: int, end: int) -
     times, of = np.concatenate(at), np.concatenate(which)
     ends = np.zeros(len(times), dtype=np.int64)
     ends[len(ids):2 * len(ids)] = 1  # the end of a life stands after a record at the same moment
-    ends[:len(ids)] = -1
     order = np.lexsort((ends, times, of))
     times, of, ends = times[order], of[order], ends[order]
     gap = np.flatnonzero((of[1:] == of[:-1]) & (times[1:] - times[:-1] > longer))
-    a = times[gap] - (ends[gap] == -1)  # the service begins unobserved, not with a record
     b = np.where(ends[gap + 1] == 1, NEVER, times[gap + 1])
-    return ids[of[gap]], a, b
+    return ids[of[gap]], times[gap], b
 
 
 def _records(snapshot: Snapshot, h: History, ids: Words, longer: int) -> Iterator[tuple[Ints, Ints]]:

@@ -66,6 +66,11 @@ def test_a_silence_is_longer_than_the_limit_not_as_long(silent: Memory) -> None:
     assert labels(silent, {"unobserved_after": "1799min"}, 15, 30) == [(5.0, False, ""), NO]
 
 
+def test_a_failure_may_be_the_last_thing_recorded() -> None:
+    last = plant([order(1, "corrective", 20, None, "seal")], readings=[reading(10)])
+    assert labels(last, {"unobserved_after": "10h"}, 15, 20, 20.5) == [(5.0, True, "seal"), (0.0, True, "seal"), NO]
+
+
 def test_before_the_first_record_nothing_was_observed() -> None:
     late = plant([order(1, "corrective", 40, 41)], readings=[reading(h) for h in range(30, 100, 2)])
     assert labels(late, {"unobserved_after": "10h"}, 0, 29, 30) == [NO, NO, (10.0, True, "unknown")]
@@ -119,6 +124,8 @@ def test_orders_of_one_repair_are_one_failure_of_the_equipment(repaired: Memory)
 def test_modes_are_chosen_among_episodes_of_the_equipment(repaired: Memory) -> None:
     spec = {"episode_by": "equipment", "failure": {"modes": ["seal"]}}
     assert labels(repaired, spec, 5, 11, 45) == [(5.0, True, "seal"), (89.0, False, ""), (55.0, False, "")]
+    motor = {"episode_by": "equipment", "episode_gap": "2h", "failure": {"modes": ["motor"]}}
+    assert labels(repaired, motor, 5) == [(35.0, True, "motor")], "a follow-up order makes no failure of its mode"
 
 
 def test_no_exposure_while_the_failure_is_repaired(repaired: Memory) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from features.asof import as_of
 from features.assemble import FeaturePlan, Matrix, equipment_matrix, plan
-from features.labels import cutoff_grid, failure_labels
+from features.labels import cutoff_grid, failure_labels, label_report
 from models import metrics
 from models.baselines import AgeModel
 from models.calibration import Calibration
@@ -103,6 +103,7 @@ def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress 
         )
         fits.append(_fit(snapshot, spec, cutoffs, times, matrix, modes, start, fold))
     evidence = _evidence(spec, cutoffs, labels, fits, start, end, snapshot.data_end)
+    evidence["labels"] = _label_reports(snapshot, spec, cutoffs, fits)
     return FailureTraining(feature_plan, matrix, modes, fits, evidence)
 
 
@@ -142,6 +143,19 @@ def events_within(labels: pd.DataFrame, horizons_h: tuple[float, ...], watched_h
     return np.where(horizon <= watched_h[:, None], told, np.nan)
 
 
+def _label_reports(
+    snapshot: SnapshotLike, spec: FailureSpec, cutoffs: pd.DataFrame, fits: list[FailureFit]
+) -> dict[str, Any]:
+    """Labels of the training rows, as the version knew them, and of all tested rows, in hindsight."""
+    origin = fits[-1].fold.origin
+    before = cutoffs[cutoffs["t"] < origin]
+    tested = cutoffs.iloc[np.concatenate([f.rows for f in fits])]
+    return {
+        "train": label_report(as_of(snapshot, origin), spec.labels, before, until=origin).as_dict(),
+        "test": label_report(snapshot, spec.labels, tested).as_dict(),
+    }
+
+
 def _hours_until(times: pd.DatetimeIndex, end: pd.Timestamp) -> np.ndarray:
     return np.asarray((end - times) / pd.Timedelta(hours=1), dtype=np.float64)
 
@@ -155,7 +169,8 @@ def _codes(labels: pd.DataFrame, modes: tuple[str, ...]) -> np.ndarray:
 def _hazard(spec: FailureSpec, matrix: Matrix) -> HazardModel:
     names = [f.name for f in matrix.features]
     return HazardModel(
-        edges_from_horizons(spec.horizons_h),
+        # No failure is counted before the lead: an edge there keeps that stretch out of the first hazard after it.
+        sorted({*edges_from_horizons(spec.horizons_h), spec.lead_h}),
         spec.lightgbm.params(),
         spec.lightgbm.rounds or 200,
         spec.seed,
@@ -221,20 +236,26 @@ def _baselines(
     horizons = spec.horizons_h
     event = events_within(known, horizons, watched)
     constant = np.nanmean(event, axis=0)
-    age = _hours_since_failure(snapshot, spec, cutoffs)
-    model = AgeModel(look_ahead_h=horizons[-1]).fit(
-        age[before], known["duration_h"], np.where(known["observed"], 0, -1)
+    # Rows are at risk from the lead on, and by then so much older.
+    age, lead = _hours_since_failure(snapshot, spec, cutoffs) + spec.lead_h, spec.lead_h
+    model = AgeModel(look_ahead_h=horizons[-1] - lead).fit(
+        age[before], np.maximum(known["duration_h"] - lead, 0.0), np.where(known["observed"], 0, -1)
     )
-    risk = model.predict_risk(age[test], horizons).sum(axis=1)
+    risk = model.predict_risk(age[test], [h - lead for h in horizons]).sum(axis=1)
     return {"base_rate": np.tile(constant, (int(test.sum()), 1)), "age": risk}
 
 
 def _hours_since_failure(snapshot: SnapshotLike, spec: FailureSpec, cutoffs: pd.DataFrame) -> np.ndarray:
-    """(n,) hours since the last failure opened strictly before t; NaN where there was none."""
-    orders = snapshot.table("work_orders")
-    failures = orders.loc[orders["kind"].isin(spec.labels.failure.kinds), ["equipment_id", "opened_at"]].sort_values(
-        "opened_at"
-    )
+    """(n,) hours since the last record of a failure strictly before t; NaN where there was none."""
+    failing, orders = spec.labels.failure, snapshot.table("work_orders")
+    failures = orders.loc[orders["kind"].isin(failing.kinds), ["equipment_id", "opened_at"]]
+    if failing.events is not None:
+        events = snapshot.table("events")
+        events = events[events["kind"] == failing.events.kind]
+        if failing.events.codes != "all":
+            events = events[events["code"].isin(failing.events.codes)]
+        failures = pd.concat([failures, events[["equipment_id", "ts"]].rename(columns={"ts": "opened_at"})])
+    failures = failures.sort_values("opened_at")
     asked = cutoffs.assign(row=np.arange(len(cutoffs))).sort_values("t")
     joined = pd.merge_asof(
         asked, failures, left_on="t", right_on="opened_at", by="equipment_id", allow_exact_matches=False

@@ -86,6 +86,11 @@ class Head:
     def learnt(self) -> bool:
         return self.coef.size > 0
 
+    @cached_property
+    def heard(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """(terms,) whether a term stood in a coded text of this field: of others the weight is 0."""
+        return (self.coef != 0).any(axis=0)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TextModel:
@@ -137,33 +142,37 @@ class TextModel:
 
     def _predict(self, rows: list[str]) -> dict[str, Reading]:
         hits = [self.rules.hits(r.split()) for r in rows]
-        row, column, value, known = self._numbers(rows, hits)
+        row, column, value = self._numbers(rows, hits)
+        # A word that the field's coded texts had; a number alone tells nothing.
+        word = (column < len(self.words)) & ~self._numerals[np.minimum(column, max(len(self.words) - 1, 0))]
         out = {}
         for name, head in self.heads.items():
             told = _told(self.rules, name, hits)
+            known = np.array([bool(t) for t in told], dtype=bool)
             z = np.tile(head.intercept.astype(np.float64), (len(rows), 1))
             if head.learnt and len(row):
                 # reduceat adds up each text by itself, so that its sum never depends on its neighbours.
                 starts = np.flatnonzero(np.concatenate([[True], row[1:] != row[:-1]]))
                 products = head.coef.T[column] * value[:, None]
                 z[row[starts]] += np.add.reduceat(products, starts, axis=0)
-            out[name] = _decided(head, z, told, known | np.array([bool(t) for t in told], dtype=bool))
+                known[row[word & head.heard[column]]] = True
+            out[name] = _decided(head, z, told, known)
         return out
 
-    def _numbers(
-        self, rows: list[str], hits: list[dict[int, float]]
-    ) -> tuple[Ints, Ints, Floats, np.ndarray[Any, np.dtype[np.bool_]]]:
-        """Row, column and value of what is not 0, sorted by row and column; and which texts have a known word."""
+    @cached_property
+    def _numerals(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        return np.array([not w.strip("0 ") for w in self.words] or [True], dtype=bool)
+
+    def _numbers(self, rows: list[str], hits: list[dict[int, float]]) -> tuple[Ints, Ints, Floats]:
+        """Row, column and value of what is not 0, sorted by row and column."""
         place = self._place[0]
         columns: list[int] = []
         lengths = np.zeros(len(rows), dtype=np.int64)
-        known = np.zeros(len(rows), dtype=bool)
         for n, text in enumerate(rows):
             before, words = len(columns), text.split()
             for w in words:
                 at, pieces = self._of(w)
                 if at >= 0:
-                    known[n] |= w.strip("0") != ""  # a number alone tells nothing
                     columns.append(at)
                 columns += pieces
             columns += [place[p] for a, b in pairwise(words) if (p := f"{a} {b}") in place]
@@ -183,7 +192,7 @@ class TextModel:
             value = np.concatenate([value, extra[:, 2]])
             order = np.lexsort((column, row))
             row, column, value = row[order], column[order], value[order]
-        return row, column, value, known
+        return row, column, value
 
     def reasons(self, text: str, name: str, code: str, most: int = 5) -> list[tuple[str, float]]:
         """The terms that spoke most for or against `code`, with what each added to its logit; rules as `rule: code`.
@@ -197,7 +206,7 @@ class TextModel:
                 (listing(head.classes) or "none") + did_you_mean(code, head.classes),
             )
         plain = normalised(text)
-        _, column, value, _ = self._numbers([plain], [self.rules.hits(plain.split())])
+        _, column, value = self._numbers([plain], [self.rules.hits(plain.split())])
         added = value * head.coef[head.classes.index(code), column]
         names = [*self.words, *self.pieces, *(f"rule: {f}={c}" for f, c in self.rules.targets)]
         order = np.argsort(-np.abs(added), kind="stable")[:most]

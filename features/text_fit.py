@@ -96,8 +96,9 @@ def fit(
         for i, text in enumerate(texts) if (short := normalised(text))
     )
     plain, given = [r[0] for r in rows], {f: [r[1][k] for r in rows] for k, f in enumerate(names)}
+    coded = [text for text, some in rows if any(some)]
     made = numbers(rules)
-    blocks = made.fit_transform(plain).tocsr() if len(rows) >= min_orders else None
+    blocks = made.fit(coded).transform(plain).tocsr() if len(coded) >= min_orders else None
     heads = {f: _head(f, plain, given[f], blocks, rules, seed, min_examples, min_orders) for f in names}
     if blocks is None or not any(h.learnt for h in heads.values()):
         empty = np.zeros(0, dtype=np.float32)
@@ -158,7 +159,7 @@ def _head(
     coded = np.array([i for i, c in enumerate(codes) if c], dtype=np.int64)
     classes, table, rare = targets([codes[i] for i in coded], separator, min_examples)
     if blocks is None or len(coded) < min_orders or len(classes) - bool(rare) < 2:
-        note = (
+        note = "read by the rules alone: no coded order" if not len(coded) else (
             f"read by the rules alone: {len(coded)} coded orders with {len(classes) - bool(rare)} codes of at least "
             f"{min_examples}; learning takes {min_orders} and 2"
         )
@@ -175,7 +176,11 @@ def _head(
 
 
 def _calibration(X: Any, table: np.ndarray, texts: list[str], separator: str, seed: int) -> tuple[float, float]:
-    """Platt's two numbers from predictions of texts left out; equal texts are left out together."""
+    """Platt's two numbers from predictions of texts left out.
+
+    Equal texts are left out together, so that a confidence is that of a text not seen before; where a code has only one
+    or two distinct texts, leaving them out leaves nothing to learn it from, and confidences are low.
+    """
     _, group = np.unique(np.array(texts, dtype=object), return_inverse=True)
     number = np.random.default_rng(seed).permutation(group.max() + 1)
     folds = min(FOLDS, len(number))
@@ -207,13 +212,16 @@ def _logits(X: Any, table: np.ndarray, of: Any, seed: int) -> Floats:
 def _rule_precision(
     texts: list[str], codes: list[str], name: str, rules: TextRules, separator: str, classes: tuple[str, ...]
 ) -> dict[str, float]:
-    """Of each code that rules know and the head has not learnt: (right + 1) / (hit + 2) on the training orders."""
+    """Of each code that rules know and the head has not learnt: (right + 1) / (hit + 2) on the training orders.
+
+    A code that no training order has is none of the site's: its rules name nothing.
+    """
     ours = {n: c for n, (f, c) in enumerate(rules.targets) if f == name and c not in classes}
-    hit, right = Counter(dict.fromkeys(ours.values(), 0)), Counter[str]()
+    hit, right = Counter[str](), Counter[str]()
     for text, code in zip(texts, codes, strict=True):
         given = set(code.split(separator)) if separator else {code}
         for n in rules.hits(text.split()):
             if n in ours:
                 hit[ours[n]] += 1
                 right[ours[n]] += ours[n] in given
-    return {c: (right[c] + 1) / (n + 2) for c, n in sorted(hit.items())}
+    return {c: (right[c] + 1) / (n + 2) for c, n in sorted(hit.items()) if right[c]}

@@ -159,7 +159,8 @@ rules:
     F-10: {words: im eimer}
     leak: null
 """, "../base")
-    assert said(base, "Stempel ZERBROESELT") == said(own, "Stempel zerbröselt") == said(own, "im Eimer") == {"F-10": 2.0}
+    assert said(base, "Stempel ZERBROESELT") == {"F-10": 2.0}
+    assert said(own, "Stempel zerbröselt") == said(own, "im Eimer") == {"F-10": 2.0}
     assert said(base, "broken") == {"F-10": 2.0}  # the shipped word, under the site's own code
     assert said(base, "worn") == {}
     assert said(base, "Reifen runter") == {"wear": 3.0}

@@ -276,6 +276,26 @@ def monitor(
     show({"site": chosen.name, "monitoring": results}, as_json, render)
 
 
+@app.command(epilog="Example: `steadyline texts sites/excavators --most 30`")
+def texts(
+    site: SiteFolder,
+    text: Annotated[
+        list[str] | None, option("--text", metavar="TEXT", help="Read this text instead; may be given several times.")
+    ] = None,
+    most: Annotated[int, typer.Option(metavar="N", help="How many texts of orders to show.", min=1)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the texts of orders without a failure mode tell, least sure first, and the words that decided."""
+    from features.text_report import render, report
+    from plant.store import Store
+    from plant.terminal import open_site, show
+
+    chosen = open_site(site)
+    snapshot = Store(store_root(state_home()), chosen.name).snapshot()
+    found = report(snapshot, chosen.folder, text or (), most)
+    show({"site": chosen.name, **found}, as_json, lambda console: render(console, found))
+
+
 @app.command(epilog="Example: `steadyline serve sites/virtual_dublin sites/virtual_graz`")
 def serve(
     sites: Annotated[

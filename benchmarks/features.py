@@ -64,8 +64,7 @@ def ours(data: Readings, cutoffs: np.ndarray, windows: tuple[int, ...], statisti
     begin = cutoffs[:, None] - np.array(windows, dtype=np.int64)
     tasks = [sensors.Task(i, slice(0, len(cutoffs)), i) for i in range(many)]
     free = [sensors.limitless(len(cutoffs))] * many
-    made = sensors.statistics(data, tasks, begin, cutoffs, cutoffs, free, statistics, sensors.leaf_of(windows))
-    return np.stack([made[name] for name in statistics], axis=-1)
+    return sensors.statistics(data, tasks, begin, cutoffs, cutoffs, free, list(statistics), sensors.leaf_of(windows))
 
 
 # ----------------------------------------------------------------------------------------------------------------------

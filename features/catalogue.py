@@ -20,7 +20,8 @@ from plant.errors import SteadylineError, listing, nearest
 
 SETS: tuple[FeatureSet, ...] = (
     comparisons.SENSORS, spectra.SPECTRA, maintenance.MAINTENANCE, downtime.EVENTS, downtime.STOPS, static.STATIC,
-    static.CALENDAR, own.OWN, batches.BATCH, batch_steps.STEPS, batches.MATERIALS, batches.RESULTS, static.BATCH_CALENDAR,
+    static.CALENDAR, own.OWN, batches.BATCH, batch_steps.STEPS, batches.MATERIALS, batches.RESULTS,
+    static.BATCH_CALENDAR,
 )
 
 

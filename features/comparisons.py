@@ -94,7 +94,7 @@ def _fleet(ask: Ask, spec: SensorSpec) -> _Fleet:
         free = [limitless(len(t))] * len(there)
         made = statistics(found, tasks, begin, t, t, free, ("mean",), leaf_of(lengths(spec)))
         for c, (e, j, _) in enumerate(there):
-            mean[e, :, j, :] = made["mean"][c]
+            mean[e, :, j, :] = made[c, :, :, 0]
     return _Fleet(ids, t, mean, _classes(h, ids, t))
 
 

@@ -2,9 +2,9 @@
 
 Where cut-offs follow one another, a window slides: readings enter and leave a set that knows, for every reading of the
 series, whether it is in, and how many are in each run of 64 and of 4,096 neighbours by value. A quantile is found by
-walking from where it was before. Each reading is touched twice for a window, whatever the window's length. What a single
-cut-off asks for, or one that does not see all versions of its readings, is picked out of the readings themselves; both
-ways give the same numbers, since a quantile does not depend on how it is found.
+walking over the runs. Each reading is touched twice for a window, whatever the window's length. What a single cut-off
+asks for, or one that does not see all versions of its readings, is picked out of the readings themselves; both ways
+give the same numbers, since a quantile does not depend on how it is found.
 
 Quantiles are by linear interpolation between order statistics (definition 7 of Hyndman & Fan, Sample quantiles in
 statistical packages, 1996), as in numpy and in SQL's `percentile_cont`.
@@ -36,7 +36,7 @@ def quantiles(s: Series, begin: Ints, end: Ints, at: Ints, settled: np.ndarray, 
         if len(s.until):
             now = (s.quality > 0) & (s.until == NEVER)
         ts, x = s.ts[now], s.x[now]
-        order = np.argsort(x, kind="stable")
+        order = np.argsort(x)
         rank = np.empty(len(x), dtype=np.int64)
         rank[order] = np.arange(len(x))
         for k in range(begin.shape[1]):
@@ -79,17 +79,16 @@ def _slide(ts, values, rank, begin, end, settled, k, shares, out):  # type: igno
     inside = np.zeros(ts.size + 1, dtype=np.uint8)
     blocks = np.zeros((ts.size >> 6) + 2, dtype=np.int32)
     supers = np.zeros((ts.size >> 12) + 2, dtype=np.int32)
-    cursor, below = np.zeros(shares.size, dtype=np.int64), np.zeros(shares.size, dtype=np.int64)
     low, high, n = 0, 0, 0
     for q in range(end.size):
         while high < ts.size and ts[high] < end[q]:
             if ts[high] >= begin[q]:
-                _enter(rank[high], inside, blocks, supers, cursor, below, 1)
+                _enter(rank[high], inside, blocks, supers, 1)
                 n += 1
             high += 1
         while low < high and ts[low] < begin[q]:
             if inside[rank[low]]:
-                _enter(rank[low], inside, blocks, supers, cursor, below, -1)
+                _enter(rank[low], inside, blocks, supers, -1)
                 n -= 1
             low += 1
         if n == 0 or not settled[q, k]:
@@ -97,14 +96,10 @@ def _slide(ts, values, rank, begin, end, settled, k, shares, out):  # type: igno
         for p in range(shares.size):
             place = shares[p] * (n - 1)
             i = np.int64(place)
-            c, under = cursor[p], below[p]
-            while under > i:
-                c -= 1
-                under -= supers[c]
+            c, under = 0, 0
             while under + supers[c] <= i:
                 under += supers[c]
                 c += 1
-            cursor[p], below[p] = c, under
             b = c << 6
             while under + blocks[b] <= i:
                 under += blocks[b]
@@ -129,11 +124,8 @@ def _slide(ts, values, rank, begin, end, settled, k, shares, out):  # type: igno
 
 
 @numba.njit(cache=True, nogil=True)
-def _enter(r, inside, blocks, supers, cursor, below, step):  # type: ignore[no-untyped-def]
+def _enter(r, inside, blocks, supers, step):  # type: ignore[no-untyped-def]
     """A reading enters the set (step 1) or leaves it (-1)."""
     inside[r] = 1 if step > 0 else 0
     blocks[r >> 6] += step
     supers[r >> 12] += step
-    for p in range(cursor.size):
-        if (r >> 12) < cursor[p]:
-            below[p] += step

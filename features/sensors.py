@@ -54,7 +54,7 @@ _WORTH_THREADS = 200_000  # readings of a call
 
 
 def leaf_of(lengths: tuple[int, ...]) -> int:
-    """Length of a leaf of the kernel's tree (microseconds) for windows of some lengths: an eighth of what divides all."""
+    """Length of a leaf of the kernel's tree (microseconds): an eighth of what divides all lengths of windows."""
     block = math.gcd(HOUR_US, *lengths)
     return (block if block >= _BLOCK_AT_LEAST else HOUR_US) >> kernel.LEVELS_OF_BLOCK
 
@@ -71,33 +71,37 @@ class Task:
 def statistics(
     found: Readings, tasks: Sequence[Task], begin: Ints, end: Ints, at: Ints, limits: Sequence[tuple[Floats, Floats]],
     wanted: Sequence[str], leaf: int,
-) -> dict[str, Floats]:
-    """Each wanted statistic over [begin, end) as known strictly before `at`: (columns, n, intervals).
+) -> Floats:
+    """The wanted statistics over [begin, end) as known strictly before `at`: (columns, n, intervals, wanted).
 
-    begin (n, intervals), the latest first; end, at (n,), end <= at; limits: of each column, (n,) each. NaN where no task
-    asks, and where a series has no reading known before `at`.
+    begin (n, intervals), the latest first; end, at (n,), end <= at; limits: of each column, (n,) each. NaN where no
+    task asks, and where a series has no reading known before `at`.
     """
-    out = {name: np.full((len(limits), *begin.shape), np.nan) for name in wanted}
-    full = any(_PLACE.get(name, 0) >= kernel.BASIC for name in wanted)
-    shares = tuple(share for name in wanted for share in _ROBUST.get(name, ()))
+    out = np.empty((len(limits), *begin.shape, len(wanted)))
+    asked = np.zeros(len(limits), dtype=np.int64)
+    for task in tasks:
+        asked[task.column] += task.rows.stop - task.rows.start if isinstance(task.rows, slice) else len(task.rows)
+    out[asked < len(begin)] = np.nan
+    place = np.array([wanted.index(name) if name in wanted else -1 for name in kernel.STATISTICS], dtype=np.int64)
+    robust = [name for name in wanted if name in _ROBUST]
+    shares = tuple(share for name in robust for share in _ROBUST[name])
 
     def one(task: Task, room: kernel.Room) -> None:
         s, known = found.series(task.series), found.first_known[task.series]
         b, e, t = begin[task.rows], end[task.rows], at[task.rows]
         low, high = (limit[task.rows] for limit in limits[task.column])
-        made, settled = kernel.statistics(s, leaf, b, e, t, (low, high), full, room)
+        own = out[task.column, task.rows]  # part of `out` where the rows are a slice
+        settled = kernel.statistics(s, leaf, b, e, t, (low, high), place, room, own)
+        if shares:
+            found_shares, last = quantiles(s, b, e, t, settled, shares), -1
+            for name in robust:
+                first, last = last + 1, last + len(_ROBUST[name])
+                top = found_shares[:, :, last]
+                own[:, :, wanted.index(name)] = top if first == last else top - found_shares[:, :, first]
         if len(t) and t.min() <= known:
-            made[t <= known] = np.nan
-        robust = quantiles(s, b, e, t, settled, shares) if shares else made
-        place = 0
-        for name in wanted:
-            if name in _PLACE:
-                out[name][task.column, task.rows] = made[:, :, _PLACE[name]]
-            else:
-                last = place + len(_ROBUST[name]) - 1
-                value = robust[:, :, last] if last == place else robust[:, :, last] - robust[:, :, place]
-                out[name][task.column, task.rows] = np.where((t > known)[:, None], value, np.nan)
-                place = last + 1
+            own[t <= known] = np.nan
+        if not isinstance(task.rows, slice):
+            out[task.column, task.rows] = own
 
     work = sum(int(found.high[task.series] - found.low[task.series]) for task in tasks)
     in_threads(one, tasks, kernel.Room, work >= _WORTH_THREADS)
@@ -214,7 +218,7 @@ def over_signals(
     free = limitless(len(t))
     bounds = [limits(ask.history, ids, s, e, t) if j in asked else free for j, s in enumerate(signals)]
     made = statistics(found, tasks, begin, end, t, bounds, wanted, leaf)
-    return {name: made[name].transpose(1, 0, 2) for name in wanted}
+    return {name: made[:, :, :, i].transpose(1, 0, 2) for i, name in enumerate(wanted)}
 
 
 def _statistic(statistic: str, ask: Ask) -> Floats:
@@ -273,5 +277,6 @@ def during(
     order = np.lexsort((end, series))
     groups = np.split(order, np.flatnonzero(np.diff(series[order])) + 1)
     tasks = [Task(int(series[g[0]]), g, 0) for g in groups if len(g) and series[g[0]] >= 0]
-    made = statistics(found, tasks, begin[:, None], end + 1, at, [limitless(len(series))], wanted, leaf_of(()))
-    return [made[name][0, :, 0] for name in wanted]
+    free = [limitless(len(series))]
+    made = statistics(found, tasks, begin[:, None], end + 1, at, free, list(wanted), leaf_of(()))
+    return [made[0, :, 0, i] for i in range(len(wanted))]

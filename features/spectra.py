@@ -1,8 +1,8 @@
 """Spectra of signals that are recorded at a high rate, such as vibration.
 
-The readings of [t - window, t) are laid on a grid of their median distance (straight lines across what is missing), their
-mean taken out, a Hann window laid over them; the power of a band is a share of the whole (periodogram; Welch, The use
-of the fast Fourier transform for the estimation of power spectra, 1967, with one segment). Fewer than 32 usable
+The readings of [t - window, t) are laid on a grid of their median distance (straight lines across what is missing),
+their mean taken out, a Hann window laid over them; the power of a band is a share of the whole (periodogram; Welch, The
+use of the fast Fourier transform for the estimation of power spectra, 1967, with one segment). Fewer than 32 usable
 readings, or more than half of the grid without one, give NaN. Frequencies above half the sampling rate do not exist.
 """
 

@@ -35,16 +35,16 @@ HOUR_US = 3_600_000_000.0
 NEVER = np.iinfo(np.int64).max
 ALWAYS = np.iinfo(np.int64).min
 
-# what `statistics` writes for each window, in this order; those from `slope` on only where all of them are asked for
+# what `statistics` can tell of each window; those from `slope` on need full summaries
 STATISTICS = (
     "count", "mean", "std", "min", "max", "first", "last",
     "slope", "out_of_limits", "gap", "share_good", "hours_out", "excursions",
 )
 BASIC = 7
 
-# Fields of a summary, a row of `nodes`; those from _GOOD on only in full ones. _MEAN: less _FIRST; _TM: mean time, from _START on; _T2, _C:
-# second moments of time, and of time and value (µs); _GAP, _HELD: µs; _RUNS: excursions; _OUT_FIRST, _OUT_LAST: whether
-# the first and the last reading lie outside the limits.
+# Fields of a summary, a row of `nodes`; those from _GOOD on only in full ones. _MEAN: less _FIRST; _TM: mean time, less
+# _START; _T2, _C: second moments of time, and of time and value (µs); _GAP, _HELD: µs; _RUNS: excursions; _OUT_FIRST,
+# _OUT_LAST: whether the first and the last reading lie outside the limits.
 _N, _MEAN, _M2, _LOW, _HIGH, _FIRST, _LAST, _SEEN = range(8)
 _GOOD, _START, _STOP, _TM, _T2, _C, _GAP, _OUT, _HELD, _RUNS, _OUT_FIRST, _OUT_LAST = range(8, 20)
 WIDTH_BASIC, WIDTH_FULL = 8, 20
@@ -650,39 +650,48 @@ def _blocks(s, tree, block, border, at, settled):  # type: ignore[no-untyped-def
             nodes[r, _OUT_FIRST], nodes[r, _OUT_LAST] = newer, ends_out
 
 
+@inlined
+def _put(out, q, k, place, statistic, value):  # type: ignore[no-untyped-def]
+    if place[statistic] >= 0:
+        out[q, k, place[statistic]] = value
+
+
 @compiled
-def _tell(nodes, r, full, begin, end, out, q, k):  # type: ignore[no-untyped-def]
+def _tell(nodes, r, full, begin, end, place, out, q, k):  # type: ignore[no-untyped-def]
     """Statistics of a summary of the window [begin, end) into out[q, k]; NaN where they are not defined."""
     n = nodes[r, _N]
-    out[q, k, 0] = n
     if n > 0.0:
-        out[q, k, 1] = nodes[r, _FIRST] + nodes[r, _MEAN]
-        out[q, k, 3], out[q, k, 4] = nodes[r, _LOW], nodes[r, _HIGH]
-        out[q, k, 5], out[q, k, 6] = nodes[r, _FIRST], nodes[r, _LAST]
-        out[q, k, 2] = np.sqrt(nodes[r, _M2] / (n - 1.0)) if n > 1.0 else np.nan
+        _put(out, q, k, place, 0, n)
+        _put(out, q, k, place, 1, nodes[r, _FIRST] + nodes[r, _MEAN])
+        if place[2] >= 0:
+            out[q, k, place[2]] = np.sqrt(nodes[r, _M2] / (n - 1.0)) if n > 1.0 else np.nan
+        _put(out, q, k, place, 3, nodes[r, _LOW])
+        _put(out, q, k, place, 4, nodes[r, _HIGH])
+        _put(out, q, k, place, 5, nodes[r, _FIRST])
+        _put(out, q, k, place, 6, nodes[r, _LAST])
+        if full:
+            _put(out, q, k, place, 7, nodes[r, _C] / nodes[r, _T2] * DAY_US if nodes[r, _T2] > 0.0 else np.nan)
+            _put(out, q, k, place, 8, nodes[r, _OUT] / n)
+            gap = max(max(nodes[r, _GAP], end - nodes[r, _STOP]), nodes[r, _START] - begin)
+            _put(out, q, k, place, 9, gap / HOUR_US)
+            _put(out, q, k, place, 11, (nodes[r, _HELD] + (end - nodes[r, _STOP]) * nodes[r, _OUT_LAST]) / HOUR_US)
+            _put(out, q, k, place, 12, nodes[r, _RUNS])
     else:
-        for f in range(1, BASIC):
-            out[q, k, f] = np.nan
-    if not full:
-        return
-    out[q, k, 10] = nodes[r, _GOOD] / nodes[r, _SEEN] if nodes[r, _SEEN] > 0.0 else np.nan
-    if n > 0.0:
-        out[q, k, 7] = nodes[r, _C] / nodes[r, _T2] * DAY_US if nodes[r, _T2] > 0.0 else np.nan
-        out[q, k, 8] = nodes[r, _OUT] / n
-        out[q, k, 9] = max(max(nodes[r, _GAP], end - nodes[r, _STOP]), nodes[r, _START] - begin) / HOUR_US
-        out[q, k, 11] = (nodes[r, _HELD] + (end - nodes[r, _STOP]) * nodes[r, _OUT_LAST]) / HOUR_US
-        out[q, k, 12] = nodes[r, _RUNS]
-    else:
-        out[q, k, 7] = out[q, k, 8] = out[q, k, 11] = out[q, k, 12] = np.nan
-        out[q, k, 9] = (end - begin) / HOUR_US
+        for f in range(place.size):
+            _put(out, q, k, place, f, np.nan)
+        _put(out, q, k, place, 0, 0.0)
+        if full:
+            _put(out, q, k, place, 9, (end - begin) / HOUR_US)
+    if full:
+        _put(out, q, k, place, 10, nodes[r, _GOOD] / nodes[r, _SEEN] if nodes[r, _SEEN] > 0.0 else np.nan)
 
 
 @compiled
-def answer(s, tree, ints, edges, known, begin, end, at, low, high, out, settled):  # type: ignore[no-untyped-def]
+def answer(s, tree, ints, edges, known, begin, end, at, low, high, place, out, settled):  # type: ignore[no-untyped-def]
     """Statistics of a tree's series over the windows [begin[q, k], end[q]), as known strictly before at[q].
 
-    end ascends; begin[q, :] falls. out (q, k, statistics). settled (q, k): no version of a reading in the window is
-    recorded at at[q] or later.
+    end ascends; begin[q, :] falls. place: where in out (q, k, ...) each statistic goes, -1 for nowhere. settled (q, k):
+    no version of a reading in the window is recorded at at[q] or later.
     """
     ts, versions, full, nodes = s.ts, s.since.size > 0, tree.full, tree.nodes
     asked, size = begin.shape[1], s.ts.size
@@ -727,7 +736,7 @@ def answer(s, tree, ints, edges, known, begin, end, at, low, high, out, settled)
             if starts[k] > border:  # the window lies within a block
                 hints[k] = _seek(ts, 0, size, hints[k], b)
                 settled[q, k] = _edge(s, tree, b, e, hints[k], t, _ONE)
-                _tell(nodes, _ONE, full, b, e, out, q, k)
+                _tell(nodes, _ONE, full, b, e, place, out, q, k)
                 continue
             whole, left, r = newest and inner[k] != 0, _NOTHING, _MIDDLE + k
             if starts[k] * block > b:
@@ -751,11 +760,11 @@ def answer(s, tree, ints, edges, known, begin, end, at, low, high, out, settled)
                 _join(nodes, left, r, _RIGHT if ragged else _NOTHING, _ONE, full)
                 r = _ONE
             settled[q, k] = whole
-            _tell(nodes, r, full, b, e, out, q, k)
+            _tell(nodes, r, full, b, e, place, out, q, k)
 
 
 @compiled
-def _run(s, tree, ints, edges, known, begin, end, at, limit_low, limit_high, out, settled):  # type: ignore[no-untyped-def]
+def _run(s, tree, ints, edges, known, begin, end, at, limit_low, limit_high, place, out, settled):  # type: ignore[no-untyped-def]
     """Grow a tree and ask it, for each pair of limits in turn."""
     q = 0
     while q < end.size:
@@ -766,21 +775,22 @@ def _run(s, tree, ints, edges, known, begin, end, at, limit_low, limit_high, out
         for i in range(known.size):
             known[i] = False
         grow(s, tree, tree.index[_FROM], 0)
-        answer(s, tree, ints, edges, known, begin, end, at, q, p, out, settled)
+        answer(s, tree, ints, edges, known, begin, end, at, q, p, place, out, settled)
         q = p
 
 
 def statistics(
-    s: Series, leaf: int, begin: Ints, end: Ints, at: Ints, limits: tuple[Floats, Floats], full: bool, room: Room
-) -> tuple[Floats, Any]:
+    s: Series, leaf: int, begin: Ints, end: Ints, at: Ints, limits: tuple[Floats, Floats], place: Ints, room: Room,
+    out: Floats,
+) -> Any:
     """Statistics of a series over the windows [begin[q, k], end[q]), as known strictly before at[q] >= end[q].
 
     leaf: microseconds; the same in training and serving. end ascends, begin[q, :] falls; at most MOST_WINDOWS windows.
-    limits (q,) each: infinite where there is none. full: all statistics, else the first BASIC. Returns (q, k,
-    statistics), and (q, k) whether no version of a reading in the window is recorded at at[q] or later.
+    limits (q,) each: infinite where there is none. place (statistics,): where in out (q, k, ...) each of STATISTICS
+    goes, -1 for nowhere. Returns (q, k): whether no version of a reading in the window is recorded at at[q] or later.
     """
-    shown = len(STATISTICS) if full else BASIC
-    out, settled = np.empty((*begin.shape, shown)), np.empty(begin.shape, dtype=np.bool_)
+    full = bool((place[BASIC:] >= 0).any())
+    settled = np.empty(begin.shape, dtype=np.bool_)
     first, last = (int(s.ts[0]) // leaf, int(s.ts[-1]) // leaf) if len(s.ts) else (0, 0)
     longest = max(int((end - begin[:, -1]).max()) // leaf, 1) if len(end) else 1
     index, rows = plan_tree(first, last, len(s.ts), leaf, longest)
@@ -794,9 +804,9 @@ def statistics(
     _run(
         s, tree, np.empty((5, begin.shape[1]), dtype=np.int64),
         room.floats("edges", 0 if versions else len(end), width), np.zeros(len(end), dtype=np.bool_),
-        begin, end, at, *limits, out, settled,
+        begin, end, at, *limits, place, out, settled,
     )
-    return out, settled
+    return settled
 
 
 class Room:

@@ -103,9 +103,12 @@ def test_features_can_be_left_out_by_name_and_by_pattern() -> None:
 def test_what_is_left_out_changes_no_other_value() -> None:
     plant = random_plant(4)
     runs = pd.DataFrame({"batch_id": BATCHES[:6], "gate": "g", "t": [at(230)] * 6})
-    for kind, make, rows in (("equipment", equipment_matrix, ROWS), ("batch", batch_matrix, runs)):
+    for kind, make, rows, excluded in (
+        ("equipment", equipment_matrix, ROWS, ("*.mean*", "*.6h", "*.corrective*", "force.*", "*.A1")),
+        ("batch", batch_matrix, runs, ("*.mean*", "*.force.*", "*.api.*", "lag.assay.*", "step.mixing.*")),
+    ):
         rows = rows[rows.iloc[:, 0].isin([*EQUIPMENT, *plant.table("batches")["batch_id"]])]
-        spec = SPEC.model_copy(update={"exclude": ("*.mean*", "*count*", "*.since*")})
+        spec = SPEC.model_copy(update={"exclude": excluded})
         whole = make(plant, plan(plant, SPEC, kind, at(200)), rows)
         part = make(plant, plan(plant, spec, kind, at(200)), rows)
         kept = [f.name for f in part.features]

@@ -19,6 +19,7 @@ from plant import commands
 from plant.commands import AsJson, DataFolder, SiteFolder, option
 from plant.errors import SteadylineError
 from plant.home import state_home, store_root
+from training import feature_commands
 
 if TYPE_CHECKING:
     from plant.site import Site
@@ -79,6 +80,10 @@ app.command(epilog="Example: `steadyline simulate sites/virtual_dublin --size de
 app.command(epilog="Example: `steadyline connect sites/azure_pdm --data ../shared/data/azure_pdm`")(commands.connect)
 app.add_typer(commands.quarantine_app, name="quarantine")
 app.add_typer(commands.site_app, name="site")
+app.command(epilog="Example: `steadyline features sites/virtual_dublin equipment_failures`")(feature_commands.features)
+app.command(
+    epilog="Example: `steadyline explain sites/virtual_dublin equipment_failures press-1 --feature 'events.*'`"
+)(feature_commands.explain)
 
 
 @app.command(

@@ -199,9 +199,9 @@ def _stopped(ask: Ask) -> Floats:
         log.until,
     ))
     base, begin, end, t, ran = _while_running(ask, "downtime")
-    over, known = take(log.times["ended_at"], line.row), take(log.known("ended_at"), line.row)
+    over = take(log.times["ended_at"], line.row)
     out = np.empty(len(base), dtype=np.int64)
-    hours_between(line.offsets, line.order, line.start, line.until, over, known, base, begin, end, t, out)
+    hours_between(line.offsets, line.order, line.start, line.until, over, base, begin, end, t, out)
     return np.where(ran, out / HOUR_US, np.nan).reshape(len(ask.t), -1)
 
 

@@ -107,10 +107,10 @@ def last_between(offsets, order, start, until, base, end, t, out):  # type: igno
 
 
 @compiled
-def hours_between(offsets, order, start, until, over, known, base, begin, end, t, out):  # type: ignore[no-untyped-def]
+def hours_between(offsets, order, start, until, over, base, begin, end, t, out):  # type: ignore[no-untyped-def]
     """Microseconds of [begin[i], end[i]] that the rows of the group base[i] (-1: 0) lasted, as known at t[i] > end[i].
 
-    A row lasts from `order` to `over`, which is visible after `known`; until then it lasts on.
+    A row lasts from `order` to `over`; whether an end after end[i] is known at t[i] makes no difference.
     """
     for i in range(base.size):
         out[i] = 0
@@ -118,8 +118,7 @@ def hours_between(offsets, order, start, until, over, known, base, begin, end, t
             j, high = offsets[base[i]], offsets[base[i] + 1]
             while j < high and order[j] < end[i]:
                 if start[j] < t[i] and t[i] <= until[j]:
-                    to = min(over[j], end[i]) if known[j] < t[i] else end[i]
-                    out[i] += max(0, to - max(order[j], begin[i]))
+                    out[i] += max(0, min(over[j], end[i]) - max(order[j], begin[i]))
                 j += 1
 
 

@@ -71,12 +71,23 @@ def population(snapshot: SnapshotLike, spec: FailureSpec) -> list[str]:
     return sorted(chosen.astype(str))
 
 
-def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress = lambda _: None) -> FailureTraining:
-    """Fit and backtest. Raises SteadylineError for too few failures, no equipment or a split outside the data."""
+def period(snapshot: SnapshotLike, spec: FailureSpec) -> tuple[list[str], pd.Timestamp, pd.Timestamp, pd.Timestamp]:
+    """Equipment of the model, start and end of its rows, and the start of the test period. Raises SteadylineError."""
     equipment = population(snapshot, spec)
     end = min(spec.cutoffs.end or snapshot.data_end, snapshot.data_end)
     start = spec.cutoffs.start or _first_time(snapshot, equipment)
-    first = test_start(start, end, spec.split)
+    return equipment, start, end, test_start(start, end, spec.split)
+
+
+def failure_plan(snapshot: SnapshotLike, spec: FailureSpec) -> FeaturePlan:
+    """The features that training on this snapshot would take. Raises SteadylineError."""
+    equipment, _, _, first = period(snapshot, spec)
+    return plan(snapshot, spec.features, "equipment", first, equipment)
+
+
+def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress = lambda _: None) -> FailureTraining:
+    """Fit and backtest. Raises SteadylineError for too few failures, no equipment or a split outside the data."""
+    equipment, start, end, first = period(snapshot, spec)
     rows = len(equipment) * (end - start) / pd.Timedelta(hours=spec.cutoffs.every.hours)
     if rows > _MOST_ROWS:
         raise SteadylineError(

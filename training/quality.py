@@ -58,12 +58,18 @@ def with_targets(spec: QualitySpec, attributes: tuple[str, ...]) -> QualitySpec:
     return spec.model_copy(update={"features": features})
 
 
-def train_quality(snapshot: SnapshotLike, spec: QualitySpec, progress: Progress = lambda _: None) -> QualityTraining:
-    """Fit and backtest. Raises SteadylineError for unknown attributes or gates and for too few results."""
-    progress("results and gates")
+def quality_plan(snapshot: SnapshotLike, spec: QualitySpec) -> FeaturePlan:
+    """The features that training on this snapshot would take. Raises SteadylineError."""
     attributes = _attributes(snapshot, spec)
     spec = with_targets(spec, attributes)
-    targets = quality_targets(snapshot, attributes)
+    _, cuts = _gates_and_folds(snapshot, spec, quality_targets(snapshot, attributes))
+    return plan(snapshot, spec.features, "batch", cuts[0].origin, None)
+
+
+def _gates_and_folds(
+    snapshot: SnapshotLike, spec: QualitySpec, targets: pd.DataFrame
+) -> tuple[dict[str, pd.DataFrame], list[Fold]]:
+    """Rows of each gate, and the folds by when tested batches passed the first one. Raises SteadylineError."""
     batches = snapshot.table("batches").drop_duplicates("batch_id", keep="last").set_index("batch_id")
     covered = set(batches.index[[spec.population.covers(str(p)) for p in batches["product"]]])
     gates = {gate: _gate_rows(snapshot, gate, covered, batches) for gate in spec.gates}
@@ -75,7 +81,16 @@ def train_quality(snapshot: SnapshotLike, spec: QualitySpec, progress: Progress 
             f"model '{spec.name}' finds no batch with approved results",
             hint="connect laboratory results, or correct population.product",
         )
-    cuts = _folds(tested["t"], spec)
+    return gates, _folds(tested["t"], spec)
+
+
+def train_quality(snapshot: SnapshotLike, spec: QualitySpec, progress: Progress = lambda _: None) -> QualityTraining:
+    """Fit and backtest. Raises SteadylineError for unknown attributes or gates and for too few results."""
+    progress("results and gates")
+    attributes = _attributes(snapshot, spec)
+    spec = with_targets(spec, attributes)
+    targets = quality_targets(snapshot, attributes)
+    gates, cuts = _gates_and_folds(snapshot, spec, targets)
     entered = gates[spec.gates[0]].set_index("batch_id")["t"]
     # A batch belongs to one fold at every gate: that in which it passed the first one.
     gates = {gate: rows.assign(entered=rows["batch_id"].map(entered)) for gate, rows in gates.items()}

@@ -17,7 +17,6 @@ from plant.errors import SteadylineError
 from tests.features.conftest import BATCHES, EQUIPMENT, Memory, at, random_plant
 from tests.features.test_point_in_time import SPEC
 
-ALL = SPEC.model_copy(update={"own": FeatureSpec.model_validate({"own": {"windows": ["6h", "4d"]}}).own})
 MASTER = ("equipment", "signals", "batches")
 TIMES = [at(h) for h in (10, 48, 71.5, 100.25, 144, 200, 239)]
 SEEDS = st.integers(0, 10_000)
@@ -33,7 +32,7 @@ def value(snapshot: Any, made: FeaturePlan, subject: str, t: pd.Timestamp) -> di
 @given(SEEDS, st.sampled_from(TIMES), st.sampled_from(["equipment", "batch"]), st.integers(0, 11))
 def test_a_snapshot_of_the_source_rows_gives_the_same_value(seed: int, t: pd.Timestamp, kind: Any, which: int) -> None:
     plant = random_plant(seed)
-    made = plan(plant, ALL, kind, at(150), EQUIPMENT if kind == "equipment" else None)
+    made = plan(plant, SPEC, kind, at(150), EQUIPMENT if kind == "equipment" else None)
     ids = EQUIPMENT if kind == "equipment" else BATCHES
     subject = ids[which % len(ids)]
     if kind == "batch" and subject not in set(plant.table("batches")["batch_id"]):
@@ -57,7 +56,7 @@ def others(made: FeaturePlan, name: str) -> tuple[str, ...]:
 @given(SEEDS, st.sampled_from(TIMES), st.sampled_from(EQUIPMENT))
 def test_a_count_is_the_number_of_its_source_rows(seed: int, t: pd.Timestamp, subject: str) -> None:
     plant = random_plant(seed)
-    made = plan(plant, ALL, "equipment", at(150), EQUIPMENT)
+    made = plan(plant, SPEC, "equipment", at(150), EQUIPMENT)
     found = value(plant, made, subject, t)
     counted = ("maintenance.count", "maintenance.open", "events.count", "events.all", "downtime.stops",
                "downtime.minor_stops")
@@ -71,7 +70,7 @@ def test_a_count_is_the_number_of_its_source_rows(seed: int, t: pd.Timestamp, su
 @given(SEEDS, st.sampled_from(TIMES), st.sampled_from(BATCHES))
 def test_alarms_of_a_step_are_its_source_rows(seed: int, t: pd.Timestamp, subject: str) -> None:
     plant = random_plant(seed)
-    made = plan(plant, ALL, "batch", at(240))
+    made = plan(plant, SPEC, "batch", at(240))
     if subject not in set(plant.table("batches")["batch_id"]):
         return
     found = value(plant, made, subject, t)

@@ -6,7 +6,7 @@ the order in which they were loaded, are laid out by series as they come.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,7 +61,7 @@ class Readings:
             )
         return self._series[i]
 
-    def numbers(self, equipment: Sequence[str], signal: str) -> Ints:
+    def numbers(self, equipment: Iterable[str], signal: str) -> Ints:
         """Series of each equipment; -1 where it has no reading of `signal`."""
         return np.array([self.number.get((str(e), signal), -1) for e in equipment], dtype=np.int64)
 

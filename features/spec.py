@@ -88,10 +88,10 @@ class SensorSpec(_Block):
 class SpectraSpec(_Block):
     """Spectra of signals that are recorded at a high rate.
 
-    signals: named one by one; window: what a spectrum is made of; bands: from, to, in Hz.
+    signals: named one by one, none by default; window: what a spectrum is made of; bands: from, to, in Hz.
     """
 
-    signals: Annotated[tuple[str, ...], Field(min_length=1)]
+    signals: tuple[str, ...] = ()
     window: Annotated[str, AfterValidator(_look_back)] = "10min"
     bands: tuple[tuple[float, float], ...] = ()
 

@@ -56,7 +56,7 @@ def spectrum(ts: Ints, x: Floats) -> tuple[Floats, Floats]:
         return nothing, nothing
     grid = np.interp(np.arange(count) * step, (ts - ts[0]).astype(np.float64), x)
     power = np.abs(np.fft.rfft((grid - grid.mean()) * np.hanning(count))) ** 2
-    return np.fft.rfftfreq(count, step / 1e6), power
+    return np.asarray(np.fft.rfftfreq(count, step / 1e6), dtype=np.float64), np.asarray(power, dtype=np.float64)
 
 
 def _of_window(s: Series, t: int, length: int, bands: tuple[tuple[float, float], ...]) -> Floats:

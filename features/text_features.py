@@ -13,7 +13,7 @@ from itertools import product
 
 import numpy as np
 
-from features.asof import NEVER, Columns, Floats, History, Ints, Log, Words
+from features.asof import NEVER, Floats, History, Ints, Log, Words
 from features.spec import window_us
 from features.text import TextModel
 from features.text_fill import ORDERS, reading_of
@@ -188,12 +188,12 @@ def _weights(ask: TextAsk, by_mode: bool, window: int) -> _Sums:
 
 def columns(
     history: History, model: TextModel, modes: tuple[str, ...], windows: tuple[str, ...], ids: Words, e: Ints, t: Ints
-) -> Columns:
+) -> dict[str, Floats]:
     """Features of the equipment `ids[e]` at the cut-offs `t`, by name; nothing where no mode is in the vocabulary."""
     if not modes:
         return {}
     ask = TextAsk(history, model, modes, windows, history.log(ORDERS).seek("equipment_id", ids)[e], t)
-    out: Columns = {}
+    out: dict[str, Floats] = {}
     for definition in DEFINITIONS:
         values = definition.compute(ask)
         for name, _, at in expanded(definition, modes, windows):

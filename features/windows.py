@@ -83,7 +83,7 @@ class Tree(NamedTuple):
     """
 
     full: bool
-    index: Ints
+    index: Ints  # type: ignore[assignment]  # of a tuple too, which nobody asks here
     nodes: Floats
     settle: Ints
     limits: Floats

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from features.asof import Floats, History, Snapshot, history, moment
-from features.catalogue import Feature, Part, compute, parts_of, sets_of
+from features.catalogue import Feature, Part, compute, look_back_of, parts_of, sets_of
 from features.definitions import Ask, Kind, Whole
-from features.readings import Readings, all_readings, portions, readings_of
+from features.readings import ReadingsLike, all_readings, portions, readings_of
 from features.rows import Rows, asked, require_aware, require_equipment, require_ids
 from features.spec import FeatureSpec, Vocabulary
 from plant.errors import SteadylineError
@@ -53,6 +53,12 @@ class FeaturePlan:
     @cached_property
     def features(self) -> tuple[Feature, ...]:
         return tuple(chain.from_iterable(part.features for part in self.parts))
+
+    @cached_property
+    def reach(self) -> pd.Timedelta:
+        """How far before a cut-off the features of an equipment look into its readings."""
+        looks = [look_back_of(f.look_back) for f in self.features if f.source == "readings"]
+        return max((length for length in looks if length is not None), default=pd.Timedelta(0))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `features` is there to be read, and to be held against the code that reads it back."""
@@ -107,8 +113,13 @@ def equipment_matrix(snapshot: Snapshot, plan: FeaturePlan, cutoffs: pd.DataFram
     A row is made of what was known strictly before its t. Raises UnknownId (unknown_equipment) and SteadylineError
     (naive_time, missing_time, missing_column, wrong_kind).
     """
+    return equipment_matrix_of(history(snapshot), plan, cutoffs)
+
+
+def equipment_matrix_of(h: History, plan: FeaturePlan, cutoffs: pd.DataFrame) -> Matrix:
+    """As `equipment_matrix`, of a history that the caller holds."""
     _require_kind(plan, "equipment")
-    h, rows = history(snapshot), asked(cutoffs, "equipment_id", ("equipment_id", "t"))
+    rows = asked(cutoffs, "equipment_id", ("equipment_id", "t"))
     require_equipment(h, rows.ids)
     return _matrix(h, plan, rows)
 
@@ -145,7 +156,7 @@ def _matrix(h: History, plan: FeaturePlan, rows: Rows) -> Matrix:
     return Matrix(values, plan.features, rows.frame)
 
 
-def _portions(h: History, plan: FeaturePlan, rows: Rows) -> Iterator[tuple[int, int, Callable[[], Readings]]]:
+def _portions(h: History, plan: FeaturePlan, rows: Rows) -> Iterator[tuple[int, int, Callable[[], ReadingsLike]]]:
     """Rows [low, high), and what gives the readings that they need: of a large store not more than fit into memory."""
     if plan.kind == "batch":
         yield 0, len(rows.t), partial(all_readings, h)

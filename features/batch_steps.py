@@ -16,7 +16,7 @@ from features.asof import NEVER, Floats, History, Ints, Mask, Words
 from features.batches import ALARMS, asks_for
 from features.definitions import Ask, FeatureSet, Values, each
 from features.kernels import HOUR_US, count_between, hours_between, last_between
-from features.readings import Readings
+from features.readings import ReadingsLike
 from features.spec import FeatureSpec, Vocabulary
 from features.timeline import Timeline, code, hours_since, number, picked, picks, take, time, timeline
 
@@ -120,12 +120,12 @@ def _during(ask: Ask) -> dict[str, list[Floats]]:
     return ask.keep("during", make)
 
 
-def _distinct(found: Readings, row: Ints, over: Mask, t: Ints) -> tuple[Ints, Ints]:
+def _distinct(found: ReadingsLike, row: Ints, over: Mask, t: Ints) -> tuple[Ints, Ints]:
     """Rows to compute and which of them each row takes: a finished step looks the same from every later gate.
 
     Not so where readings come late or are corrected: there every gate is computed for itself.
     """
-    if len(found.since):
+    if not found.in_time:
         return np.arange(len(t)), np.arange(len(t))
     _, once, again = np.unique(np.where(over, row, -1), return_index=True, return_inverse=True)
     return once, again.reshape(-1)

@@ -11,11 +11,12 @@ from fnmatch import fnmatchcase
 from itertools import chain, product
 
 import numpy as np
+import pandas as pd
 
 from features import batch_steps, batches, comparisons, downtime, maintenance, own, spectra, static
 from features.asof import Floats, Ints
 from features.definitions import Ask, Definition, FeatureSet, Kind, Values
-from features.spec import FeatureSpec, Vocabulary
+from features.spec import FeatureSpec, Vocabulary, window_us
 from plant.errors import SteadylineError, listing, nearest
 
 SETS: tuple[FeatureSet, ...] = (
@@ -93,6 +94,14 @@ def compute(parts: Sequence[Part], ask: Ask) -> Iterator[Floats]:
             raise AssertionError(f"feature '{part.definition.name}' was computed in shape {made.shape}, not {wanted}")
         columns = made.reshape(len(ask.t), int(np.prod(part.shape, dtype=np.int64)))
         yield columns if len(part.kept) == columns.shape[1] else columns[:, part.kept]
+
+
+def look_back_of(look_back: str) -> pd.Timedelta | None:
+    """Length of a feature's look-back; None where it is no window (always, now, since start)."""
+    try:
+        return pd.Timedelta(microseconds=window_us(look_back))
+    except ValueError:
+        return None
 
 
 def _expanded(d: Definition, spec: FeatureSpec, words: Vocabulary) -> Part:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from features.asof import Floats, History, Ints, Words
-from features.readings import Readings
+from features.readings import ReadingsLike
 from features.spec import FeatureSpec, Vocabulary, window_us
 
 Kind = Literal["equipment", "batch"]
@@ -62,11 +62,11 @@ class Ask:
     ids: Words
     subject: Ints
     t: Ints
-    load: Callable[[], Readings]
+    load: Callable[[], ReadingsLike]
     matrix: Whole
     _kept: Kept = field(default_factory=Kept, repr=False)
 
-    def readings(self) -> Readings:
+    def readings(self) -> ReadingsLike:
         """The readings of (at least) the equipment of these rows; of batches those of all equipment."""
         return self.load()
 

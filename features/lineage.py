@@ -14,10 +14,9 @@ import pandas as pd
 
 from features.asof import Snapshot, as_of
 from features.assemble import FeaturePlan, batch_matrix, equipment_matrix
-from features.catalogue import Feature, Part, matching
+from features.catalogue import Feature, Part, look_back_of, matching
 from features.definitions import Definition, Kind, Lines, Trace, Values
 from features.rows import require_aware
-from features.spec import window_us
 from plant.tables import LINEAGE, TABLES
 
 SUBJECT: dict[Kind, str] = {"equipment": "equipment_id", "batch": "batch_id"}
@@ -87,7 +86,7 @@ def _rows(
     part: Part, feature: Feature, values: Values, plan: FeaturePlan, subject: str, t: pd.Timestamp, known: _Known
 ) -> Lines:
     d = part.definition
-    trace = Trace(subject, t, plan.spec, values, _length(feature.look_back), known)
+    trace = Trace(subject, t, plan.spec, values, look_back_of(feature.look_back), known)
     return d.rows(trace) if d.rows is not None else _declared(d, trace, SUBJECT[plan.kind])
 
 
@@ -102,13 +101,6 @@ def _declared(d: Definition, trace: Trace, subject: str) -> Lines:
         if d.last:
             rows = rows[rows[d.at] == rows[d.at].max()]
     return {d.source: rows}
-
-
-def _length(look_back: str) -> pd.Timedelta | None:
-    try:
-        return pd.Timedelta(microseconds=window_us(look_back))
-    except ValueError:  # always, now, since start: no window
-        return None
 
 
 def explain_row(

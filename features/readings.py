@@ -6,10 +6,10 @@ the order in which they were loaded, are laid out by series as they come.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numba
 import numpy as np
@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features import windows as kernel
 from features.asof import ALWAYS, NEVER, Floats, History, Ints, micros
 from features.windows import Series
 
@@ -26,6 +27,33 @@ _RANK = {"good": 2, "uncertain": 1, None: 2}  # a quality that is not stated is 
 _NONE: Ints = np.empty(0, dtype=np.int64)
 _NO_QUALITY = np.empty(0, dtype=np.int8)
 Bytes = np.ndarray[Any, np.dtype[np.int8]]
+
+
+class ReadingsLike(Protocol):
+    """What features read of readings.
+
+    number: of each series (equipment, signal); first_known (series,); in_time: none came late or was corrected.
+    """
+
+    @property
+    def number(self) -> Mapping[tuple[str, str], int]: ...
+
+    @property
+    def first_known(self) -> Ints: ...
+
+    @property
+    def in_time(self) -> bool: ...
+
+    def numbers(self, equipment: Iterable[str], signal: str) -> Ints: ...
+
+    def size(self, i: int) -> int: ...
+
+    def series(self, i: int) -> Series: ...
+
+    def windows(
+        self, i: int, leaf: int, begin: Ints, end: Ints, at: Ints, limits: tuple[Floats, Floats], place: Ints,
+        room: kernel.Room, out: Floats,
+    ) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -61,31 +89,60 @@ class Readings:
             )
         return self._series[i]
 
+    @property
+    def in_time(self) -> bool:
+        """Whether every reading came in time and was never corrected."""
+        return not len(self.since)
+
+    def size(self, i: int) -> int:
+        """Readings of series i."""
+        return int(self.high[i] - self.low[i])
+
+    def windows(
+        self, i: int, leaf: int, begin: Ints, end: Ints, at: Ints, limits: tuple[Floats, Floats], place: Ints,
+        room: kernel.Room, out: Floats,
+    ) -> Any:
+        """Statistics of series i, as `features.windows.statistics` tells them."""
+        return kernel.statistics(self.series(i), leaf, begin, end, at, limits, place, room, out)
+
     def numbers(self, equipment: Iterable[str], signal: str) -> Ints:
         """Series of each equipment; -1 where it has no reading of `signal`."""
         return np.array([self.number.get((str(e), signal), -1) for e in equipment], dtype=np.int64)
 
 
-def readings_of(history: History, equipment: Collection[str]) -> Readings:
-    """The readings of some equipment; from a store only theirs are read, and they are not kept."""
+def readings_of(history: History, equipment: Collection[str]) -> ReadingsLike:
+    """The readings of (at least) some equipment; of a large store only theirs are read, and they are not kept."""
     snapshot = history.snapshot
-    if hasattr(snapshot, "readings_in_time") and not history.has(("readings",)):
+    if hasattr(snapshot, "readings_in_time") and not history.has(("readings",)) and not _fits(history, snapshot):
         return _from_store(snapshot, equipment)
     return all_readings(history)
 
 
-def all_readings(history: History) -> Readings:
+def _fits(history: History, snapshot: Any) -> bool:
+    """Whether all readings of a store fit into memory together: then they are read once and kept."""
+    return sum(_counts(history, snapshot).values()) <= MOST_AT_ONCE
+
+
+def all_readings(history: History) -> ReadingsLike:
     """All readings of a snapshot, sorted once and kept."""
-    return history.keep(("readings",), lambda: sorted_readings(history.frame("readings")))
+
+    def make() -> ReadingsLike:
+        snapshot = history.snapshot
+        if hasattr(snapshot, "readings_in_time"):
+            return _from_store(snapshot, set(snapshot.series()["equipment_id"].astype(str)))
+        return sorted_readings(history.frame("readings"))
+
+    return history.keep(("readings",), make)
 
 
 def portions(history: History, equipment: Sequence[str]) -> Iterator[list[str]]:
     """The equipment in portions whose readings fit into memory together, in their order."""
     snapshot = history.snapshot
-    if not hasattr(snapshot, "series") or history.has(("readings",)):
+    stored = hasattr(snapshot, "readings_in_time")
+    if not stored or history.has(("readings",)) or _fits(history, snapshot):
         yield from [list(equipment)] if len(equipment) else []
         return
-    counts = history.keep(("readings of equipment",), lambda: _counted(snapshot.series()))
+    counts = _counts(history, snapshot)
     portion: list[str] = []
     rows = 0
     for e in equipment:
@@ -99,8 +156,14 @@ def portions(history: History, equipment: Sequence[str]) -> Iterator[list[str]]:
         yield portion
 
 
-def _counted(series: pd.DataFrame) -> dict[str, int]:
-    return {str(e): int(n) for e, n in series.groupby("equipment_id", observed=True)["rows"].sum().items()}
+def _counts(history: History, snapshot: Any) -> dict[str, int]:
+    """Readings of each equipment."""
+
+    def make() -> dict[str, int]:
+        rows = snapshot.series().groupby("equipment_id", observed=True)["rows"].sum()
+        return {str(e): int(n) for e, n in rows.items()}
+
+    return history.keep(("readings of equipment",), make)
 
 
 def first_known(history: History, t: int) -> set[tuple[str, str]]:
@@ -112,6 +175,11 @@ def first_known(history: History, t: int) -> set[tuple[str, str]]:
         return set(zip(known["equipment_id"].astype(str), known["signal"].astype(str), strict=True))
     found = all_readings(history)
     return {pair for pair, i in found.number.items() if found.first_known[i] < t}
+
+
+def rank_of(stated: object, value: float) -> int:
+    """Quality of a reading as `Readings` has it."""
+    return 0 if np.isnan(value) else _RANK.get(stated if isinstance(stated, str) else None, 0)
 
 
 # ---- from a table in memory ---------------------------------------------------------------------------------------

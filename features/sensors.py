@@ -23,7 +23,7 @@ from features import windows as kernel
 from features.asof import Floats, History, Ints, Words
 from features.definitions import Ask, FeatureSet, Lines, Trace, Values, plain, windows
 from features.quantiles import quantiles
-from features.readings import Readings
+from features.readings import ReadingsLike
 from features.spec import HOUR_US, FeatureSpec, SensorSpec, Vocabulary, window_us
 from features.timeline import number, picked, picks
 from features.workers import in_threads
@@ -69,8 +69,8 @@ class Task:
 
 
 def statistics(
-    found: Readings, tasks: Sequence[Task], begin: Ints, end: Ints, at: Ints, limits: Sequence[tuple[Floats, Floats]],
-    wanted: Sequence[str], leaf: int,
+    found: ReadingsLike, tasks: Sequence[Task], begin: Ints, end: Ints, at: Ints,
+    limits: Sequence[tuple[Floats, Floats]], wanted: Sequence[str], leaf: int,
 ) -> Floats:
     """The wanted statistics over [begin, end) as known strictly before `at`: (columns, n, intervals, wanted).
 
@@ -87,13 +87,13 @@ def statistics(
     shares = tuple(share for name in robust for share in _ROBUST[name])
 
     def one(task: Task, room: kernel.Room) -> None:
-        s, known = found.series(task.series), found.first_known[task.series]
+        known = found.first_known[task.series]
         b, e, t = begin[task.rows], end[task.rows], at[task.rows]
         low, high = (limit[task.rows] for limit in limits[task.column])
         own = out[task.column, task.rows]  # part of `out` where the rows are a slice
-        settled = kernel.statistics(s, leaf, b, e, t, (low, high), place, room, own)
+        settled = found.windows(task.series, leaf, b, e, t, (low, high), place, room, own)
         if shares:
-            found_shares, last = quantiles(s, b, e, t, settled, shares), -1
+            found_shares, last = quantiles(found.series(task.series), b, e, t, settled, shares), -1
             for name in robust:
                 first, last = last + 1, last + len(_ROBUST[name])
                 top = found_shares[:, :, last]
@@ -103,7 +103,7 @@ def statistics(
         if not isinstance(task.rows, slice):
             out[task.column, task.rows] = own
 
-    work = sum(int(found.high[task.series] - found.low[task.series]) for task in tasks)
+    work = sum(found.size(task.series) for task in tasks)
     in_threads(one, tasks, kernel.Room, work >= _WORTH_THREADS)
     return out
 
@@ -268,7 +268,7 @@ def positive(spread: Floats) -> Floats:
 
 
 def during(
-    found: Readings, wanted: Sequence[str], series: Ints, begin: Ints, end: Ints, at: Ints
+    found: ReadingsLike, wanted: Sequence[str], series: Ints, begin: Ints, end: Ints, at: Ints
 ) -> list[Floats]:
     """Statistics of readings in [begin, end], both ends included, as known strictly before `at` (n,); end < at.
 

@@ -418,18 +418,18 @@ def plan_tree(first: int, last: int, readings: int, leaf: int, longest: int) -> 
 
 
 @compiled
-def grow(s, tree, begin, low):  # type: ignore[no-untyped-def]
-    """Fill a tree from the leaf `begin` on, whose readings start at `low`; nodes before it stay.
+def grow(s, tree, begin, end):  # type: ignore[no-untyped-def]
+    """Fill the leaves from `begin` to `end` and what lies above them; other nodes stay.
 
-    begin: the first leaf for a whole tree; the leaf of a new reading brings a tree up to date. settle (rows,): when
+    The first and the last leaf make a whole tree, that of a new reading brings a tree up to date. settle (rows,): when
     the last version below a node was recorded; empty where there are no versions.
     """
     ts, since = s.ts, s.since
     full, index, nodes, settle = tree.full, tree.index, tree.nodes, tree.settle
     leaf, first, last, bottom = index[_LEAF], index[_FROM], index[_TO], index[_BOTTOM]
     versions, size = since.size > 0, ts.size
-    j = low
-    for i in range(begin >> bottom, (last >> bottom) + 1):
+    j = _seek(ts, 0, size, 0, ((begin >> bottom) << bottom) * leaf)
+    for i in range(begin >> bottom, (end >> bottom) + 1):
         border = ((i + 1) << bottom) * leaf
         k = j
         while k < size and ts[k] < border:
@@ -450,7 +450,7 @@ def grow(s, tree, begin, low):  # type: ignore[no-untyped-def]
     for level in range(bottom + 1, index[_TOP] + 1):
         below, here = index[_OFFSET + level - 1], index[_OFFSET + level]
         lowest, highest = first >> (level - 1), last >> (level - 1)
-        for i in range(begin >> level, (last >> level) + 1):
+        for i in range(begin >> level, (end >> level) + 1):
             left, right = 2 * i, 2 * i + 1
             if left < lowest:
                 _copy(nodes, below + right, here + i, full)
@@ -774,7 +774,7 @@ def _run(s, tree, ints, edges, known, begin, end, at, limit_low, limit_high, pla
             p += 1
         for i in range(known.size):
             known[i] = False
-        grow(s, tree, tree.index[_FROM], 0)
+        grow(s, tree, tree.index[_FROM], tree.index[_TO])
         answer(s, tree, ints, edges, known, begin, end, at, q, p, place, out, settled)
         q = p
 
@@ -789,24 +789,41 @@ def statistics(
     limits (q,) each: infinite where there is none. place (statistics,): where in out (q, k, ...) each of STATISTICS
     goes, -1 for nowhere. Returns (q, k): whether no version of a reading in the window is recorded at at[q] or later.
     """
-    full = bool((place[BASIC:] >= 0).any())
     settled = np.empty(begin.shape, dtype=np.bool_)
     first, last = (int(s.ts[0]) // leaf, int(s.ts[-1]) // leaf) if len(s.ts) else (0, 0)
     longest = max(int((end - begin[:, -1]).max()) // leaf, 1) if len(end) else 1
+    tree = new_tree(s, leaf, first, last, longest, needs_all(place), room)
+    _run(s, tree, *_windows_of(s, tree, begin, end, room), begin, end, at, *limits, place, out, settled)
+    return settled
+
+
+def ask(s: Series, tree: Tree, begin: Ints, end: Ints, at: Ints, place: Ints, room: Room, out: Floats) -> Any:
+    """As `statistics`, of a tree that stands and has grown, with its own limits."""
+    settled = np.empty(begin.shape, dtype=np.bool_)
+    answer(s, tree, *_windows_of(s, tree, begin, end, room), begin, end, at, 0, len(end), place, out, settled)
+    return settled
+
+
+def needs_all(place: Ints) -> bool:
+    """Whether one of the statistics that are asked for needs full summaries."""
+    return bool((place[BASIC:] >= 0).any())
+
+
+def new_tree(s: Series, leaf: int, first: int, last: int, longest: int, full: bool, room: Room) -> Tree:
+    """A tree without content (see `plan_tree`), in arrays of `room`."""
     index, rows = plan_tree(first, last, len(s.ts), leaf, longest)
-    versions = len(s.since) > 0
-    width = WIDTH_FULL if full else WIDTH_BASIC
     some = len(s.ts) if len(s.quality) else 0
-    tree = Tree(
-        full, index, room.floats("nodes", rows, width), room.ints("settle", rows if versions else 0), np.empty(2),
+    return Tree(
+        full, index, room.floats("nodes", rows, WIDTH_FULL if full else WIDTH_BASIC),
+        room.ints("settle", rows if len(s.since) else 0), np.array([-np.inf, np.inf]),
         room.ints("some_ts", some), room.floats("some_x", some),
     )
-    _run(
-        s, tree, np.empty((5, begin.shape[1]), dtype=np.int64),
-        room.floats("edges", 0 if versions else len(end), width), np.zeros(len(end), dtype=np.bool_),
-        begin, end, at, *limits, place, out, settled,
-    )
-    return settled
+
+
+def _windows_of(s: Series, tree: Tree, begin: Ints, end: Ints, room: Room) -> tuple[Ints, Floats, Any]:
+    """Room that `answer` needs for windows: its pointers, edges that are used again, and which are known."""
+    edges = room.floats("edges", 0 if len(s.since) else len(end), tree.nodes.shape[1])
+    return np.empty((5, begin.shape[1]), dtype=np.int64), edges, np.zeros(len(end), dtype=np.bool_)
 
 
 class Room:

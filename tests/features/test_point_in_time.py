@@ -14,8 +14,10 @@ from plant.tables import TABLES, conform
 from tests.features.conftest import BATCHES, EQUIPMENT, Memory, at, random_plant
 
 SPEC = FeatureSpec.model_validate({
-    "sensors": {"windows": ["30min", "6h", "3d"], "statistics": [
-        "mean", "std", "min", "max", "first", "last", "slope", "count", "out_of_limits", "gap", "share_good"]},
+    "sensors": {"windows": ["30min", "6h", "3d"], "baseline": "5d", "fleet": True, "since_maintenance": True,
+                "statistics": ["mean", "std", "min", "max", "first", "last", "slope", "count", "out_of_limits", "gap",
+                               "share_good", "hours_out", "excursions", "median", "iqr"]},
+    "spectra": {"signals": ["force"], "window": "4d", "bands": [[0.0, 0.0001]]},
     "maintenance": {"windows": ["12h", "4d"]}, "events": {"windows": ["6h", "2d"]},
     "downtime": {"windows": ["6h", "2d"]}, "calendar": True, "own": {"windows": ["6h", "4d"]},
     "batches": {"targets": ["assay", "dissolution"],

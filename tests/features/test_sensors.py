@@ -17,7 +17,8 @@ from features.asof import as_of
 from plant.errors import SteadylineError
 from tests.features.conftest import EQUIPMENT, Memory, at, random_plant
 
-STATISTICS = ["mean", "std", "min", "max", "first", "last", "slope", "count", "out_of_limits", "gap", "share_good"]
+STATISTICS = ["mean", "std", "min", "max", "first", "last", "slope", "count", "out_of_limits", "gap", "share_good",
+              "hours_out", "excursions", "median", "iqr"]
 WINDOWS = {"30min": 1800, "6h": 6 * 3600, "3d": 3 * 86400}
 SPEC = FeatureSpec.model_validate({
     "sensors": {"windows": list(WINDOWS), "statistics": STATISTICS},
@@ -41,16 +42,27 @@ with usable as (
 ), sums as (
     select equipment_id, signal, avg(value) as mean, stddev_samp(value) as std, min(value) as min, max(value) as max,
         arg_min(value, s) as first, arg_max(value, s) as last, count(*) as count,
-        regr_slope(value, (s - {t}) / 86400) as slope, avg(coalesce(beyond, 0)) as out_of_limits
+        regr_slope(value, (s - {t}) / 86400) as slope, avg(coalesce(beyond, 0)) as out_of_limits,
+        quantile_cont(value, 0.5) as median, quantile_cont(value, 0.75) - quantile_cont(value, 0.25) as iqr
     from inside where value is not null and quality is distinct from 'bad' group by all
+), held as (
+    select equipment_id, signal, sum(beyond * (later - s)) / 3600 as hours_out,
+        count(*) filter (beyond > 0 and coalesce(earlier, 0) = 0) as excursions
+    from (
+        select equipment_id, signal, s, coalesce(beyond, 0) as beyond,
+            coalesce(lead(s) over series, {t}) as later, lag(coalesce(beyond, 0)) over series as earlier
+        from inside where value is not null and quality is distinct from 'bad'
+        window series as (partition by equipment_id, signal order by s)
+    ) group by all
 ), shares as (
     select equipment_id, signal,
         avg((value is not null and coalesce(quality, 'good') = 'good')::int) as share_good
     from inside group by all
 )
 select equipment_id, signal, mean, std, min, max, first, last, slope, coalesce(count, 0) as count, out_of_limits,
-    gap / 3600 as gap, share_good
+    gap / 3600 as gap, share_good, hours_out, excursions, median, iqr
 from gaps left join sums using (equipment_id, signal) left join shares using (equipment_id, signal)
+    left join held using (equipment_id, signal)
 """
 
 
@@ -63,6 +75,7 @@ def oracle(view: Any, t: pd.Timestamp) -> dict[tuple[str, str], dict[str, float]
         db.register("signals", signals[["equipment_id", "signal", "low", "high"]])
         for name, seconds in WINDOWS.items():
             found = db.execute(ORACLE.format(t=float(t.timestamp()), w=float(seconds))).df()
+            found[STATISTICS] = found[STATISTICS].astype("float64")
             for row in found.to_dict("records"):
                 for statistic in STATISTICS:
                     out.setdefault((row["equipment_id"], row["signal"]), {})[f"{statistic}.{name}"] = row[statistic]
@@ -83,7 +96,7 @@ def test_the_sql_oracle_agrees(seed: int, t: pd.Timestamp) -> None:
                 continue
             ours, theirs = matrix.values[i, j], expected.get((e, signal), {}).get(rest, np.nan)
             where = (e, feature.name, t, ours, theirs)
-            if rest.startswith("count"):
+            if rest.startswith(("count", "excursions")):
                 assert ours == theirs or (np.isnan(ours) and np.isnan(theirs)), where
             else:
                 assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-9, nan_ok=True), where
@@ -115,6 +128,7 @@ def test_a_window_by_hand(memory: Any) -> None:
     assert {k.split(".")[1]: v for k, v in found.items() if k.endswith(".6h")} == pytest.approx({
         "count": 3, "mean": 4.0, "std": np.sqrt(21.0), "min": 0.0, "max": 9.0, "first": 9.0, "last": 0.0,
         "slope": -1.7368421052631578 * 24, "out_of_limits": 2 / 3, "gap": 3.0, "share_good": 2 / 4,
+        "hours_out": 3.0, "excursions": 2, "median": 3.0, "iqr": 4.5,
     })
     assert found["force.count.30min"] == 0
     assert np.isnan(found["force.mean.30min"])

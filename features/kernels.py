@@ -6,24 +6,12 @@ of a file that it calls.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
+
+from features.jit import compiled
 
 DAY_US = 86_400_000_000.0
 HOUR_US = 3_600_000_000.0
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` compiled on first use; kept on disk where numba finds a folder of ours that it may write."""
-    made: Callable[..., Any]
-    try:
-        made = numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # a read-only installation: compile in each process
-        made = numba.njit(nogil=True)(function)
-    return made
 
 
 @compiled

@@ -12,9 +12,9 @@ statistical packages, 1996), as in numpy and in SQL's `percentile_cont`.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from features.jit import compiled
 from features.windows import NEVER, Floats, Ints, Series
 
 _FEW = 8  # cut-offs for which sorting the whole series does not pay
@@ -45,7 +45,7 @@ def quantiles(s: Series, begin: Ints, end: Ints, at: Ints, settled: np.ndarray, 
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _pick(ts, x, quality, since, until, begin, end, at, settled, slides, shares, out):  # type: ignore[no-untyped-def]
     """Quantiles of single windows (with `slides`: of those that have not settled)."""
     room = np.empty(ts.size)
@@ -73,7 +73,7 @@ def _pick(ts, x, quality, since, until, begin, end, at, settled, slides, shares,
                 out[q, k, p] = a + (b - a) * (place - i)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _slide(ts, values, rank, begin, end, settled, k, shares, out):  # type: ignore[no-untyped-def]
     """Quantiles of the windows that have settled; begin ascends too."""
     inside = np.zeros(ts.size + 1, dtype=np.uint8)
@@ -123,7 +123,7 @@ def _slide(ts, values, rank, begin, end, settled, k, shares, out):  # type: igno
             out[q, k, p] = a
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _enter(r, inside, blocks, supers, step):  # type: ignore[no-untyped-def]
     """A reading enters the set (step 1) or leaves it (-1)."""
     inside[r] = 1 if step > 0 else 0

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numba
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -19,6 +18,7 @@ import pyarrow.compute as pc
 
 from features import windows as kernel
 from features.asof import ALWAYS, NEVER, Floats, History, Ints, micros
+from features.jit import compiled
 from features.windows import Series
 
 MOST_AT_ONCE = 1 << 25  # readings in memory together, where whole equipment allows it
@@ -330,7 +330,7 @@ def _indices(words: pa.DictionaryArray) -> np.ndarray[Any, Any]:
     return pc.fill_null(words.indices, -1).to_numpy(zero_copy_only=False)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _scatter(which, ts, value, stated, rank, recorded, empty, place, ts_out, value_out, quality, alphabet, since):  # type: ignore[no-untyped-def]
     """Rows to the next free place of their series."""
     for j in range(which.size):
@@ -346,7 +346,7 @@ def _scatter(which, ts, value, stated, rank, recorded, empty, place, ts_out, val
             since[p] = ALWAYS if empty[j] else recorded[j]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _climbs(ts, low, high):  # type: ignore[no-untyped-def]
     for j in range(low + 1, high):
         if ts[j] <= ts[j - 1]:

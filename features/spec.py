@@ -57,7 +57,8 @@ def _switch(value: Any) -> Any:
 
 
 Windows = Annotated[
-    tuple[Annotated[str, AfterValidator(_look_back)], ...], Field(min_length=1), AfterValidator(_ascending)
+    tuple[Annotated[str, AfterValidator(_look_back)], ...], Field(min_length=1, max_length=32),
+    AfterValidator(_ascending),
 ]
 
 

@@ -726,19 +726,3 @@ def answer(s, tree, ints, edges, known, begin, end, at, low, high, place, out, s
                 r = _ONE
             settled[q, k] = whole
             _tell(nodes, r, full, b, e, place, out, q, k)
-
-
-@compiled
-def run(s, tree, ints, edges, known, begin, end, at, limit_low, limit_high, place, out, settled):  # type: ignore[no-untyped-def]
-    """Grow a tree and ask it, for each pair of limits in turn."""
-    q = 0
-    while q < end.size:
-        tree.limits[0], tree.limits[1] = limit_low[q], limit_high[q]
-        p = q + 1
-        while p < end.size and (not tree.full or (limit_low[p] == limit_low[q] and limit_high[p] == limit_high[q])):
-            p += 1
-        for i in range(known.size):
-            known[i] = False
-        grow(s, tree, tree.index[FROM], tree.index[TO])
-        answer(s, tree, ints, edges, known, begin, end, at, q, p, place, out, settled)
-        q = p

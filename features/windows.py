@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,6 @@ from features.window_kernels import (
     Tree,
     answer,
     grow,
-    run,
 )
 
 __all__ = [
@@ -56,7 +56,13 @@ def statistics(
     first, last = (int(s.ts[0]) // leaf, int(s.ts[-1]) // leaf) if len(s.ts) else (0, 0)
     longest = max(int((end - begin[:, -1]).max()) // leaf, 1) if len(end) else 1
     tree = new_tree(s, leaf, first, last, longest, needs_all(place), room)
-    run(s, tree, *_windows_of(s, tree, begin, end, room), begin, end, at, *limits, place, out, settled)
+    low, high = limits
+    changes = (low[1:] != low[:-1]) | (high[1:] != high[:-1]) if tree.full else np.zeros(0, dtype=np.bool_)
+    for a, b in itertools.pairwise([0, *(np.flatnonzero(changes) + 1).tolist(), len(end)]):
+        if a < b:
+            tree.limits[:] = low[a], high[a]
+            grow(s, tree, first, last)
+            answer(s, tree, *_windows_of(s, tree, begin, end, room), begin, end, at, a, b, place, out, settled)
     return settled
 
 

@@ -39,7 +39,7 @@ from training.splits import Fold
 
 Progress = Callable[[str], None]
 
-_MOST_ROWS = 20_000
+MOST_ROWS = 20_000
 _SAMPLES = (0.3, 0.65, 0.97)  # where along the training rows the future is changed
 _SUBJECTS = 4
 _LONGEST, _SHORTEST = pd.Timedelta(days=120), pd.Timedelta(days=7)
@@ -57,9 +57,9 @@ def audit_failure(
     times = pd.DatetimeIndex(rows["t"])
     before = np.asarray(times < fold.origin)
     names = [f.name for f in matrix.features]
-    findings, checks = _future_checks(snapshot, make, matrix, before, "equipment_id", spec.seed)
+    findings, checks = future_checks(snapshot, make, matrix, before, "equipment_id", spec.seed)
 
-    at = spread(np.flatnonzero(before), _MOST_ROWS)
+    at = spread(np.flatnonzero(before), MOST_ROWS)
     ids, t = rows["equipment_id"].to_numpy(dtype=object).astype(str)[at], micros_of(times)[at]
     look_back = look_backs(matrix.features)
     failures = seen_failures(rows[before], known)
@@ -78,7 +78,8 @@ def audit_failure(
                    "limits": {"AUC at the horizon": audit_label.SEPARATES}})
     findings += embargo(times[before], known, fold.origin)
     checks.append({"check": "embargo", "rows": int(before.sum()), "origin": fold.origin.isoformat()})
-    findings += gone_features(matrix.values, matrix.features, rows["equipment_id"].to_numpy(dtype=object), times, before)
+    subjects = rows["equipment_id"].to_numpy(dtype=object)
+    findings += gone_features(matrix.values, matrix.features, subjects, times, before)
     checks.append({"check": "serving", "features": len(names), "limits": {"known in training": KNOWN}})
 
     strongest: list[dict[str, Any]] = []
@@ -93,9 +94,10 @@ def audit_failure(
     return concluded(strictest(findings), spec.audit.accept, checks, strongest, len(names), int(before.sum()))
 
 
-def _future_checks(
+def future_checks(
     snapshot: SnapshotLike, make: Make, matrix: Matrix, before: np.ndarray, subject: str, seed: int
 ) -> tuple[list[Finding], list[dict[str, Any]]]:
+    """Findings of the checks `future` and `rows`, and what they looked at."""
     parts = sampled(matrix, before, subject)
     moved, asked = moved_features(snapshot, make, [matrix.rows.iloc[p] for p in parts], subject,
                                   longest_look_back(matrix.features), seed)
@@ -140,12 +142,12 @@ def _echoes(
     grid = spec.cutoffs.every.hours
     duration, observed = known["duration_h"].to_numpy(), known["observed"].to_numpy(dtype=bool)
     near = np.flatnonzero(duration <= 4 * max(spec.horizons_h) + 96)
-    far = spread(np.flatnonzero(duration > 4 * max(spec.horizons_h) + 96), _MOST_ROWS)
-    chosen = np.sort(np.concatenate([spread(near, 3 * _MOST_ROWS), far]))
-    values = audit_countdown.varying(matrix.values[at[chosen]], ids[chosen])
-    gaps = np.isnan(values).any(axis=0)
-    both = np.column_stack([values, np.isfinite(values[:, gaps])])
-    columns = np.concatenate([np.arange(values.shape[1]), np.flatnonzero(gaps)])
+    far = spread(np.flatnonzero(duration > 4 * max(spec.horizons_h) + 96), MOST_ROWS)
+    chosen = np.sort(np.concatenate([spread(near, 3 * MOST_ROWS), far]))
+    raw = matrix.values[at[chosen]]
+    gaps = np.flatnonzero(np.isnan(raw).any(axis=0))  # whether a value is there may be the copy
+    both = audit_countdown.varying(np.column_stack([raw, np.isfinite(raw[:, gaps])]), ids[chosen])
+    columns = np.concatenate([np.arange(raw.shape[1]), gaps])
     out = []
     for event in (k for k in kinds if k.name.startswith("failure")):
         mode = event.name.removeprefix("failure by ") if event.name != "failure" else None
@@ -166,8 +168,8 @@ def countdown_finding(name: str, c: audit_countdown.Countdown) -> Finding:
 
 
 def too_good(name: str, power: float, of: str) -> Finding:
-    return Finding("power", name, power, audit_power.TOO_GOOD, f"alone it tells {of} with {power:.3f}; it may be honest, "
-                   "but a reviewer should know why", WARNS)
+    reason = f"alone it tells {of} with {power:.3f}; it may be honest, but a reviewer should know why"
+    return Finding("power", name, power, audit_power.TOO_GOOD, reason, WARNS)
 
 
 def strictest(findings: Sequence[Finding]) -> list[Finding]:

@@ -4,12 +4,14 @@ Wear tells more the closer the end comes; a clock tells the time since the last 
 intervals are fixed. Neither knows at the beginning of a life how long this one will be. A countdown does. So a feature
 is held against the stretches between events of each kind, by two figures:
 
-* the share of the hours left that it explains over all rows (a fit by the feature alone, any monotone or other shape),
+* the share of the hours left that it explains over all rows (a fit by the feature alone, of any shape), and among the
+  rows of the longer half of the hours left, where wear tells least,
 * the share of the *length* of a life that it explains in rows of the first part of the life. Every clock has 0 here,
   and wear that grows in proportion to age / length of life has at most 1 - (1 - part)² = 0.64.
 
 Where lives are not seen from their beginning (one failure an equipment, service begun long ago) only the first figure
-is there, and its limit is next to certainty. Squared errors are trimmed, so that noise in a few rows hides nothing.
+is there, and its limit is next to certainty. Squared errors are trimmed, so that noise in a few rows hides nothing; and
+where a feature follows the hours left on some equipment only, those are judged by themselves.
 """
 
 from __future__ import annotations
@@ -22,12 +24,13 @@ from scipy.stats import rankdata
 
 from training.audit_lives import Event, Lives, lives
 
-EXPLAINED, LENGTH_KNOWN, CERTAIN = 0.93, 0.85, 0.998
+EXPLAINED, LENGTH_KNOWN, CERTAIN = 0.93, 0.93, 0.998
 _PART = 0.4  # the first part of a life
 _FEWEST_LIVES, _FEWEST_ROWS, _FEWEST_EARLY = 6, 40, 2
 _SPREAD = 0.02  # lengths of lives that vary less than this are known to a clock
 _TRIM = 0.06
 _SCREEN, _SCREENED = 0.75, 4000  # rank correlation below which nothing is looked at, on so many rows
+_FOLLOWS = 0.9  # the same on one equipment
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,9 @@ def countdowns(
     told = varying(values, ids)
     some = np.unique(np.linspace(0, len(t) - 1, min(len(t), _SCREENED)).astype(int))
     ranks, there = _ranks(told[some])
+    names = np.unique(ids)
+    groups = [np.flatnonzero(ids[some] == name) for name in names]
+    by_equipment = [(rows, *_ranks(told[some[rows]])) for rows in groups]
     slack = 2 * grid_h + 1
     laid = [lives(e, ids, t, began, slack) for e in kinds]
     clocks = np.column_stack([np.where(v.whole, v.age, np.nan) for v in laid]) if laid else np.empty((len(t), 0))
@@ -78,11 +84,18 @@ def countdowns(
         ends = np.isfinite(mine.left)
         if ends.sum() < _FEWEST_ROWS or len(np.unique(mine.life[ends])) < _FEWEST_LIVES:
             continue
-        for j in np.flatnonzero(_screened(ranks, there, mine.left[some], ends[some])):
-            found = judged(told[:, j], mine, float(look_back_h[j]))
+        followed = _followed(by_equipment, mine.left[some])
+        whole = _screened(ranks, there, mine.left[some], ends[some])
+        for j in np.flatnonzero(whole | followed.any(axis=0)):
+            x = told[:, j]
+            found = judged(x, mine, float(look_back_h[j])) if whole[j] else None
+            if (found is None or not _too_much(found)) and followed[:, j].any():
+                x = np.where(np.isin(ids, names[followed[:, j]]), x, np.nan)
+                found = judged(x, mine, float(look_back_h[j]))
             if found is None or not _too_much(found):
                 continue
-            if _a_clock_knows(np.column_stack([clocks, t, mine.age]), mine, found):
+            there_too = np.isfinite(x)[:, None]
+            if _a_clock_knows(np.where(there_too, np.column_stack([clocks, t, mine.age]), np.nan), mine, found):
                 continue
             made = Countdown(int(j), mine.name, *found)
             if j not in best or _rank(made) > _rank(best[j]):
@@ -117,9 +130,12 @@ def _ranks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return centred / np.where(spread > 0, spread, 1), there.astype(np.float64)
 
 
-def _screened(ranks: np.ndarray, there: np.ndarray, left: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def _screened(
+    ranks: np.ndarray, there: np.ndarray, left: np.ndarray, ends: np.ndarray, least: float = _SCREEN,
+    fewest: int = _FEWEST_ROWS,
+) -> np.ndarray:
     """Columns whose ranks go with those of the hours left: only they can be a countdown."""
-    if ends.sum() < _FEWEST_ROWS:
+    if ends.sum() < fewest:
         return np.zeros(ranks.shape[1], dtype=bool)
     y = rankdata(left[ends])
     x, known = ranks[ends], there[ends]
@@ -131,11 +147,25 @@ def _screened(ranks: np.ndarray, there: np.ndarray, left: np.ndarray, ends: np.n
     both = x.T @ y / n - mean_x * mean_y
     with np.errstate(invalid="ignore", divide="ignore"):
         r = np.abs(both / np.sqrt(var_x * var_y))
-    return np.asarray((r >= _SCREEN) & (n >= _FEWEST_ROWS))
+    return np.asarray((r >= least) & (n >= fewest))
+
+
+def _followed(by_equipment: list[tuple[np.ndarray, np.ndarray, np.ndarray]], left: np.ndarray) -> np.ndarray:
+    """(equipment, columns): whether a column goes with the hours left on that equipment; none where on too few."""
+    out = np.zeros((len(by_equipment), by_equipment[0][1].shape[1]), dtype=bool)
+    for i, (rows, ranks, there) in enumerate(by_equipment):
+        ends = np.isfinite(left[rows])
+        out[i] = _screened(ranks, there, left[rows], ends, _FOLLOWS, 8)
+    count = out.sum(axis=0)
+    out[:, (count < 3) | (count < 0.2 * len(by_equipment))] = False
+    return out
 
 
 def judged(x: np.ndarray, mine: Lives, look_back_h: float) -> tuple[float, float | None, int] | None:
-    """(share of the hours left, share of the length of life or None, lives) that `x` explains; None: too few rows."""
+    """What `x` explains: (share of the hours left, share of the length of life, lives); None where rows are too few.
+
+    The first is the lesser one of all rows and of those of the longer half; the second is None where no life was seen.
+    """
     rows = np.isfinite(x) & np.isfinite(mine.left)
     clean = rows & (mine.age >= look_back_h)
     if clean.sum() >= max(_FEWEST_ROWS, 0.3 * rows.sum()):
@@ -149,6 +179,10 @@ def judged(x: np.ndarray, mine: Lives, look_back_h: float) -> tuple[float, float
     if spread == 0:
         return None
     explained = 1 - _trimmed(error**2) / spread
+    far = left >= np.median(left)
+    spread_far = float(np.mean((left[far] - left[far].mean()) ** 2))
+    if spread_far > 0:
+        explained = min(explained, 1 - _trimmed(error[far] ** 2) / spread_far)
     return explained, _length_known(error, mine, rows), count
 
 

@@ -5,7 +5,7 @@ of "fails within h" changes at h hours before each failure, whatever the equipme
 rows shortly before the horizon are held against rows shortly after it, and a feature is an echo when
 
 * it separates the two almost without error, and also all rows beyond the horizon from those shortly within it,
-* where it says that the end is near, it nearly always is (an error that precedes each failure comes at other times too),
+* where it says that the end is near, it mostly is (an error that precedes each failure comes at other times too),
 * it says nothing about the time left among the rows beyond the horizon,
 * it says nothing about it either among the rows within, as far as the length of its own look-back lets it.
 
@@ -15,7 +15,6 @@ comes, shows too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,15 +59,16 @@ def label_echoes(
     """The best echo of each column of `values` (n, p; NaN where not known).
 
     left (n,): hours to the next failure, NaN where it was not seen; at_least (n,): hours without one, known for every
-    row. age: hours since the last failure (NaN: none seen). life (n,): number of the life. look_back_h, strip_h (p,): hours that a feature reads
-    back, and within which the onset of a copy may lie beside the horizon. horizons: name -> hours.
+    row. age: hours since the last failure (NaN: none seen). life (n,): number of the life. look_back_h, strip_h (p,):
+    hours that a feature reads back, and within which the onset of a copy may lie beside the horizon. horizons: name ->
+    hours.
     """
     best: dict[int, Echo] = {}
     for name, h in horizons.items():
         strips = np.minimum(strip_h, h / 2)
         for w, strip in sorted(set(zip(look_back_h.tolist(), strips.tolist(), strict=True))):
             columns = np.flatnonzero((look_back_h == w) & (strips == strip))
-            band = max(grid_h, h / 4)
+            band = max(grid_h, h / 2 if w >= h else h / 4)
             for found in _at(values, columns, left, at_least, age, life, w, h, strip, band, name, of):
                 if found.column not in best or found.separates > best[found.column].separates:
                     best[found.column] = found
@@ -76,8 +76,8 @@ def label_echoes(
 
 
 def _at(
-    values: np.ndarray, columns: np.ndarray, left: np.ndarray, at_least: np.ndarray, age: np.ndarray, life: np.ndarray, look_back: float,
-    h: float, strip: float, band: float, name: str, of: str,
+    values: np.ndarray, columns: np.ndarray, left: np.ndarray, at_least: np.ndarray, age: np.ndarray, life: np.ndarray,
+    look_back: float, h: float, strip: float, band: float, name: str, of: str,
 ) -> list[Echo]:
     reach = max(band, min(look_back, h))
     clean = ~(age < look_back)  # for so long after a failure a feature still mixes in the life before

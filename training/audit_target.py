@@ -35,16 +35,16 @@ class Repeat:
             f"{attribute} = {self.slope:.4g} · value {'+' if self.offset >= 0 else '−'} {abs(self.offset):.4g}"
         )
         return (
-            f"repeats the result that is to be predicted: {100 * self.share:.0f} % of {self.batches} batches lie on one "
-            f"line ({line})"
+            f"repeats the result of {attribute} that is to be predicted: {100 * self.share:.0f} % of {self.batches} "
+            f"batches lie on one line ({line})"
         )
 
 
 def repeats(values: np.ndarray, y: np.ndarray, seed: int = 0) -> list[Repeat]:
     """Columns of `values` (n, p) that repeat `y` (n,), NaN in either left out.
 
-    A column counts when at least 40 % of its batches lie on one line within 2 % of the result's standard deviation, more
-    than would by a constant alone; a rounded column when 90 % lie within half a step of its rounding.
+    A column counts when at least 40 % of its batches lie on one line within 2 % of the result's standard deviation,
+    more than would by a constant alone; a rounded column when 90 % lie within half a step of its rounding.
     """
     out = []
     for j in range(values.shape[1]):

@@ -40,7 +40,7 @@ from training.splits import Fold
 Progress = Callable[[str], None]
 
 MOST_ROWS = 20_000
-_SAMPLES = (0.3, 0.65, 0.97)  # where along the training rows the future is changed
+SAMPLES = (0.3, 0.65, 0.97)  # where along the training rows the future is changed
 _SUBJECTS = 4
 _LONGEST, _SHORTEST = pd.Timedelta(days=120), pd.Timedelta(days=7)
 
@@ -95,10 +95,11 @@ def audit_failure(
 
 
 def future_checks(
-    snapshot: SnapshotLike, make: Make, matrix: Matrix, before: np.ndarray, subject: str, seed: int
+    snapshot: SnapshotLike, make: Make, matrix: Matrix, before: np.ndarray, subject: str, seed: int,
+    samples: tuple[float, ...] = SAMPLES,
 ) -> tuple[list[Finding], list[dict[str, Any]]]:
     """Findings of the checks `future` and `rows`, and what they looked at."""
-    parts = sampled(matrix, before, subject)
+    parts = sampled(matrix, before, samples)
     moved, asked = moved_features(snapshot, make, [matrix.rows.iloc[p] for p in parts], subject,
                                   longest_look_back(matrix.features), seed)
     findings = [
@@ -117,13 +118,13 @@ def future_checks(
                       {"check": "rows", "rows": len(chosen)}]
 
 
-def sampled(matrix: Matrix, before: np.ndarray, subject: str) -> list[np.ndarray]:
+def sampled(matrix: Matrix, before: np.ndarray, samples: tuple[float, ...]) -> list[np.ndarray]:
     """Row numbers to change the future of, each group of one t: at a few moments, rows that know much and differ."""
     at = np.flatnonzero(before)
     times = matrix.rows["t"].to_numpy()[at]
     moments = np.unique(times)
     out = []
-    for share in _SAMPLES if len(moments) else ():
+    for share in samples if len(moments) else ():
         there = at[times == moments[int(share * (len(moments) - 1))]]
         known = np.isfinite(matrix.values[there])
         there = there[np.argsort(-known.sum(axis=1), kind="stable")]

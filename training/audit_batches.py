@@ -14,6 +14,7 @@ from plant.snapshot import SnapshotLike
 from training import audit_countdown, audit_power, audit_target
 from training.audit import (
     MOST_ROWS,
+    SAMPLES,
     countdown_finding,
     future_checks,
     micros_of,
@@ -30,6 +31,7 @@ from training.audit_target import repeats, verdict_copies
 from training.splits import Fold
 
 _VERY_GOOD = 0.97  # share of the variance of ranks that a feature explains alone, from which it is warned of
+_RELATED = 0.03  # the same, below which a feature is not held against the result
 
 
 def audit_quality(
@@ -56,7 +58,7 @@ def audit_quality(
         times = pd.DatetimeIndex(rows["t"])
         before = np.asarray(times < fold.origin)
         learnt = max(learnt, int(before.sum()))
-        more, looked = future_checks(snapshot, make, matrix, before, "batch_id", spec.seed)
+        more, looked = future_checks(snapshot, make, matrix, before, "batch_id", spec.seed, SAMPLES[::2])
         findings += more
         checks += [c | {"gate": gate} for c in looked]
         for attribute in attributes:
@@ -95,14 +97,16 @@ def _repeats(
     at = spread(at[rows["batch_id"].iloc[at].isin(of.index).to_numpy()], MOST_ROWS)
     ids = rows["batch_id"].iloc[at]
     y, values = ids.map(of["value"]).to_numpy(np.float64), matrix.values[at]
-    out = [Finding("target echo", names[r.column], r.share, audit_target.REPEATS, r.reason(attribute))
-           for r in repeats(values, y, seed)]
+    power = audit_power.correlations(values, y)
+    related = np.flatnonzero(np.nan_to_num(power) >= _RELATED)
+    out = [Finding("target echo", names[related[r.column]], r.share, audit_target.REPEATS, r.reason(attribute))
+           for r in repeats(values[:, related], y, seed)]
     low, high = (ids.map(of[c]).to_numpy(np.float64) for c in ("lower_spec", "upper_spec"))
     limited = np.isfinite(low) | np.isfinite(high)
     outside = np.where(limited, ((y < low) | (y > high)).astype(np.float64), np.nan)
     out += [Finding("target echo", names[j], 1.0, 1.0, f"says without one error whether {attribute} is out of its "
                     "specification") for j in verdict_copies(values, outside)]
-    return out, audit_power.correlations(values, y)
+    return out, power
 
 
 def _overlap(
@@ -139,10 +143,10 @@ def _step_countdowns(
     names = [f.name for f in matrix.features]
     out = []
     for step, ran in steps.groupby("step"):
-        columns = [j for j, name in enumerate(names) if name.startswith(f"step.{step}.")]
+        columns = np.array([j for j, name in enumerate(names) if name.startswith(f"step.{step}.")], dtype=np.int64)
         ran = ran.drop_duplicates("batch_id", keep="last").set_index("batch_id")
         at = spread(np.flatnonzero(before & rows["batch_id"].isin(ran.index).to_numpy()), MOST_ROWS)
-        if not columns or not len(at):
+        if not len(columns) or not len(at):
             continue
         batch = rows["batch_id"].iloc[at]
         ids = batch.map(ran["equipment_id"]).to_numpy(dtype=object).astype(str)

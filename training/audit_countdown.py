@@ -98,7 +98,7 @@ def countdowns(
             if _a_clock_knows(np.where(there_too, np.column_stack([clocks, t, mine.age]), np.nan), mine, found):
                 continue
             made = Countdown(int(j), mine.name, *found)
-            if j not in best or _rank(made) > _rank(best[j]):
+            if int(j) not in best or _rank(made) > _rank(best[int(j)]):
                 best[int(j)] = made
     return [best[j] for j in sorted(best)], len(laid)
 

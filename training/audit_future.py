@@ -92,7 +92,7 @@ def two_plants(
         if "batch_id" in frame:
             ours |= frame["batch_id"].isin(batches)
         half = _half_known(table, frame, ours, equipment, batches, t, rng)
-        frame = conform(table, pd.concat([frame, half], ignore_index=True)) if len(half) else frame
+        frame = pd.concat([frame, half], ignore_index=True) if len(half) else frame
         ours = ours.reindex(range(len(frame)), fill_value=True) if len(half) else ours
         one[name] = frame
         other[name] = another_future(table, frame, ours.to_numpy(dtype=bool), t, rng)
@@ -160,7 +160,7 @@ def another_future(
         late["recorded_at"] = _spread(t, len(late), rng, late.index)
         parts.append(late)
         parts.append(_again(table, own if len(own) else some, t, rng))
-    return conform(table, pd.concat([p for p in parts if len(p)], ignore_index=True))
+    return pd.concat([p for p in parts if len(p)], ignore_index=True)
 
 
 _UNTOUCHED = frozenset({"recorded_at", "source_file", "source_line"})

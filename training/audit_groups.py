@@ -9,11 +9,12 @@ import pandas as pd
 
 from features.catalogue import Feature
 from plant.errors import SteadylineError
-from training.audit_finding import WARNS, Finding
+from training.audit_finding import BLOCKS, WARNS, Finding
 
 KNOWN = 0.5  # share of training rows in which a feature has to be known, for its absence at the end to count
 _NEWEST, _NEWEST_SHARE = pd.Timedelta(days=14), 0.05
 _FEWEST_NEW = 10
+_AS_IT_COMES = frozenset({"lab_results", "genealogy"})
 
 
 def embargo(times: pd.DatetimeIndex, labels: pd.DataFrame, origin: pd.Timestamp) -> list[Finding]:
@@ -109,10 +110,12 @@ def gone_features(
         if feature.source not in alive:
             stale.setdefault(feature.source, []).append((feature.name, share))
             continue
+        # What a lot or a laboratory told before is not there for every new lot: that is how such features are.
+        verdict = WARNS if feature.source in _AS_IT_COMES else BLOCKS
         out.append(Finding("serving", feature.name, share, KNOWN,
                            f"known in {100 * share:.0f} % of the training rows and in none of the newest "
                            f"{int((newest & has).sum())} rows (since {end - span:%Y-%m-%d}), while others of "
-                           f"{feature.source} still come: a model would lean on what it will not get"))
+                           f"{feature.source} still come: a model would lean on what it will not get", verdict))
     for source, names in sorted(stale.items()):
         out.append(Finding("source", "", max(s for _, s in names), KNOWN,
                            f"no feature of {source} is known since {end - span:%Y-%m-%d}: {len(names)} features, "

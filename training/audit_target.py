@@ -60,7 +60,7 @@ def repeats(values: np.ndarray, y: np.ndarray, seed: int = 0) -> list[Repeat]:
 
 def _line(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[float, float, float] | None:
     """(share of points on it, slope, offset) of the best line, where it holds for enough points."""
-    within = _WITHIN * float(y.std())
+    within = _WITHIN * usual_spread(y)
     rng = np.random.default_rng(seed)
     a, b = rng.integers(0, len(x), (2, _LINES))
     differ = x[a] != x[b]
@@ -92,10 +92,17 @@ def _rounded(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float] | None:
     """The same for a column that is a rounded copy: what is off is never more than half a step."""
     slope, offset = (float(v) for v in np.polyfit(x, y, 1))
     step = rounding(x) * abs(slope)
-    if not 0 < step <= _COARSEST * float(y.std()):
+    if not 0 < step <= _COARSEST * usual_spread(y):
         return None
     share = float((np.abs(y - slope * x - offset) <= 0.55 * step).mean())
     return (share, slope, offset) if share >= ROUNDED else None
+
+
+def usual_spread(y: np.ndarray) -> float:
+    """Standard deviation, by the quartiles where that is less: a few wild results widen nothing."""
+    low, high = np.quantile(y, [0.25, 0.75])
+    by_quartiles = float(high - low) / 1.349
+    return min(float(y.std()), by_quartiles) if by_quartiles > 0 else float(y.std())
 
 
 def rounding(y: np.ndarray) -> float:

@@ -45,6 +45,7 @@ LEAVES = [
     *(("site", name) for name in ("new", "check", "diff", "schema")),
     *(("quarantine", name) for name in ("list", "show", "release")),
     *((name,) for name in ("simulate", "connect", "train", "retrain", "run", "promote", "monitor", "serve", "demo")),
+    ("audit-features",),
 ]
 
 

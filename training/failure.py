@@ -130,7 +130,7 @@ def prepare_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progres
     end = min(spec.cutoffs.end or snapshot.data_end, snapshot.data_end)
     start = spec.cutoffs.start or _first_time(snapshot, equipment)
     first = test_start(start, end, spec.split)
-    rows = len(equipment) * (end - start) / pd.Timedelta(hours=spec.cutoffs.every.hours)
+    rows = len(equipment) * ((end - start) / pd.Timedelta(hours=spec.cutoffs.every.hours))
     if rows > _MOST_ROWS:
         raise SteadylineError(
             "too_many_cutoffs",

@@ -149,6 +149,7 @@ def _echoes(
     gaps = np.flatnonzero(np.isnan(raw).any(axis=0))  # whether a value is there may be the copy
     both = audit_countdown.varying(np.column_stack([raw, np.isfinite(raw[:, gaps])]), ids[chosen])
     columns = np.concatenate([np.arange(raw.shape[1]), gaps])
+    rates = np.array([f.unit.endswith("/d") for f in matrix.features])
     out = []
     for event in (k for k in kinds if k.name.startswith("failure")):
         mode = event.name.removeprefix("failure by ") if event.name != "failure" else None
@@ -156,7 +157,7 @@ def _echoes(
         laid = lives(event, ids, t, began, 2 * grid)
         left = np.where(mine, duration, np.nan)
         found = label_echoes(both, left[chosen], duration[chosen], np.where(laid.whole, laid.age, np.nan)[chosen],
-                             laid.life[chosen], look_back[columns], strip[columns],
+                             laid.life[chosen], look_back[columns], strip[columns], rates[columns],
                              dict(zip(map(str, spec.horizons), spec.horizons_h, strict=True)), grid, event.name)
         out += [Finding("label echo", matrix.features[columns[e.column]].name, e.separates, audit_label.SEPARATES,
                         e.reason) for e in found]

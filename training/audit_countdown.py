@@ -46,7 +46,7 @@ class Countdown:
     @property
     def reason(self) -> str:
         known = (
-            f" and, in the first {100 * _PART:.0f} % of a life, {100 * self.length_known:.1f} % of how long it will be"
+            f" and, in the first {100 * _PART:.0f} % of an interval, {100 * self.length_known:.1f} % of its length"
             if self.length_known is not None else ""
         )
         return (
@@ -104,7 +104,8 @@ def countdowns(
 
 
 def _rank(c: Countdown) -> tuple[float, float]:
-    return (c.explained, c.length_known or 0.0)
+    """The first event of those that are told equally well is named (an order before the work that it begins)."""
+    return (round(c.explained, 2), round(c.length_known or 0.0, 2))
 
 
 def varying(values: np.ndarray, ids: np.ndarray) -> np.ndarray:

@@ -156,7 +156,7 @@ def another_future(
     corrected["recorded_at"] = _spread(t, len(some), rng, some.index)
     parts.append(corrected.drop_duplicates(list(table.key)))
     if table.known_by != "always":
-        late = _renamed(table, some.copy(), "late ", t, rng)
+        late = _renamed(table, some.iloc[::2].copy(), "late ", t, rng)  # half: no count stays by chance
         late["recorded_at"] = _spread(t, len(late), rng, late.index)
         parts.append(late)
         parts.append(_again(table, own if len(own) else some, t, rng))

@@ -52,6 +52,7 @@ def label_echoes(
     life: np.ndarray,
     look_back_h: np.ndarray,
     strip_h: np.ndarray,
+    rates: np.ndarray,
     horizons: dict[str, float],
     grid_h: float,
     of: str,
@@ -60,8 +61,8 @@ def label_echoes(
 
     left (n,): hours to the next failure, NaN where it was not seen; at_least (n,): hours without one, known for every
     row. age: hours since the last failure (NaN: none seen). life (n,): number of the life. look_back_h, strip_h (p,):
-    hours that a feature reads back, and within which the onset of a copy may lie beside the horizon. horizons: name ->
-    hours.
+    hours that a feature reads back, and within which the onset of a copy may lie beside the horizon. rates (p,):
+    whether a feature is a rate of change. horizons: name -> hours.
     """
     best: dict[int, Echo] = {}
     for name, h in horizons.items():
@@ -69,15 +70,15 @@ def label_echoes(
         for w, strip in sorted(set(zip(look_back_h.tolist(), strips.tolist(), strict=True))):
             columns = np.flatnonzero((look_back_h == w) & (strips == strip))
             band = max(grid_h, h / 2 if w >= h else h / 4)
-            for found in _at(values, columns, left, at_least, age, life, w, h, strip, band, name, of):
+            for found in _at(values, columns, rates, left, at_least, age, life, w, h, strip, band, name, of):
                 if found.column not in best or found.separates > best[found.column].separates:
                     best[found.column] = found
     return [best[j] for j in sorted(best)]
 
 
 def _at(
-    values: np.ndarray, columns: np.ndarray, left: np.ndarray, at_least: np.ndarray, age: np.ndarray, life: np.ndarray,
-    look_back: float, h: float, strip: float, band: float, name: str, of: str,
+    values: np.ndarray, columns: np.ndarray, rates: np.ndarray, left: np.ndarray, at_least: np.ndarray,
+    age: np.ndarray, life: np.ndarray, look_back: float, h: float, strip: float, band: float, name: str, of: str,
 ) -> list[Echo]:
     reach = max(band, min(look_back, h))
     clean = ~(age < look_back)  # for so long after a failure a feature still mixes in the life before
@@ -102,10 +103,17 @@ def _at(
         apart = auc(x[reaching], x[np.concatenate([past, beyond])])[0]
         flat = abs(auc(x[past], x[beyond])[0] - 0.5)
         told = _rank_correlation(x[inside, 0], left[inside])
+        if rates[column] and not _a_pulse(x[inside], x[beyond]):
+            continue  # the rate of a trend that sets in at the horizon stays what it is until the failure
         precise = _precision(x[:, 0], clean & (at_least >= h + strip), within, near, past)
         if max(apart, 1 - apart) >= APART and flat <= FLAT and told <= SATURATED and precise >= PRECISE:
             out.append(Echo(column, name, of, 0.5 + abs(power - 0.5), len(np.unique(life[near]))))
     return out
+
+
+def _a_pulse(inside: np.ndarray, beyond: np.ndarray) -> bool:
+    """Whether a rate is, long after its onset, what it was before: that of a value that jumped."""
+    return len(inside) >= _FEWEST_ROWS and abs(auc(inside, beyond)[0] - 0.5) <= FLAT
 
 
 def _precision(x: np.ndarray, beyond: np.ndarray, within: np.ndarray, near: np.ndarray, past: np.ndarray) -> float:

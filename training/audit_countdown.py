@@ -24,7 +24,7 @@ from scipy.stats import rankdata
 
 from training.audit_lives import Event, Lives, lives
 
-EXPLAINED, LENGTH_KNOWN, CERTAIN = 0.93, 0.93, 0.998
+EXPLAINED, LENGTH_KNOWN, CERTAIN = 0.93, 0.93, 0.995
 _PART = 0.4  # the first part of a life
 _FEWEST_LIVES, _FEWEST_ROWS, _FEWEST_EARLY = 6, 40, 2
 _SPREAD = 0.02  # lengths of lives that vary less than this are known to a clock

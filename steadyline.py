@@ -19,6 +19,7 @@ from plant import commands
 from plant.commands import AsJson, DataFolder, SiteFolder, option
 from plant.errors import SteadylineError
 from plant.home import state_home, store_root
+from training import feature_commands
 
 if TYPE_CHECKING:
     from plant.site import Site
@@ -79,6 +80,10 @@ app.command(epilog="Example: `steadyline simulate sites/virtual_dublin --size de
 app.command(epilog="Example: `steadyline connect sites/azure_pdm --data ../shared/data/azure_pdm`")(commands.connect)
 app.add_typer(commands.quarantine_app, name="quarantine")
 app.add_typer(commands.site_app, name="site")
+app.command(epilog="Example: `steadyline features sites/virtual_dublin equipment_failures`")(feature_commands.features)
+app.command(
+    epilog="Example: `steadyline explain sites/virtual_dublin equipment_failures press-1 --feature 'events.*'`"
+)(feature_commands.explain)
 
 
 @app.command(
@@ -92,7 +97,6 @@ def train(
     """Train and backtest models on the connected data; each becomes a version, none becomes champion."""
     from plant.terminal import open_site, progress, show
     from training.show import render_tasks
-
 
     chosen = open_site(site)
     with progress() as tell:
@@ -114,7 +118,6 @@ def retrain(
     from plant.terminal import open_site, progress, show
     from training.run import retrain as run_retrain
     from training.show import render_tasks
-
 
     chosen = open_site(site)
     with progress() as tell:
@@ -293,6 +296,26 @@ def monitor(
             render_monitor(console, result)
 
     show({"site": chosen.name, "monitoring": results}, as_json, render)
+
+
+@app.command(epilog="Example: `steadyline texts sites/excavators --most 30`")
+def texts(
+    site: SiteFolder,
+    text: Annotated[
+        list[str] | None, option("--text", metavar="TEXT", help="Read this text instead; may be given several times.")
+    ] = None,
+    most: Annotated[int, typer.Option(metavar="N", help="How many texts of orders to show.", min=1)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the texts of orders without a failure mode tell, least sure first, and the words that decided."""
+    from features.text_report import render, report
+    from plant.store import Store
+    from plant.terminal import open_site, show
+
+    chosen = open_site(site)
+    snapshot = Store(store_root(state_home()), chosen.name).snapshot()
+    found = report(snapshot, chosen.folder, text or (), most)
+    show({"site": chosen.name, **found}, as_json, lambda console: render(console, found))
 
 
 @app.command(epilog="Example: `steadyline serve sites/virtual_dublin sites/virtual_graz`")

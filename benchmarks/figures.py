@@ -61,13 +61,26 @@ def show(figures: Sequence[Figure], as_json: bool) -> None:
         print(f"{f.name:<{width}}  {f.value:>9,.2f} {f.unit:<4}{limit}")
 
 
-def main(measure: Callable[[argparse.Namespace], list[Figure]], about: str | None, *options: tuple[str, str]) -> None:
-    """Run a benchmark as a command; exit code 1 when a limit is missed. options: (name, help) of further ones."""
+def arguments_of(about: str | None, *options: tuple[str, str]) -> argparse.Namespace:
+    """Arguments of a benchmark's command: --json, and options as (name, help)."""
     parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print JSON")
     for name, text in options:
         parser.add_argument(name, help=text, nargs="?", const="1")
-    arguments = parser.parse_args()
-    figures = measure(arguments)
-    show(figures, arguments.json)
+    return parser.parse_args()
+
+
+def finish(figures: Sequence[Figure], quiet: bool = False) -> None:
+    """Show the figures, unless `quiet`, and leave; exit code 1 when a limit is missed."""
+    if not quiet:
+        show(figures, False)
     sys.exit(any(f.verdict == "FAIL" for f in figures))
+
+
+def main(measure: Callable[[argparse.Namespace], list[Figure]], about: str | None, *options: tuple[str, str]) -> None:
+    """Run a benchmark as a command; exit code 1 when a limit is missed. options: (name, help) of further ones."""
+    arguments = arguments_of(about, *options)
+    figures = measure(arguments)
+    if arguments.json:
+        show(figures, True)
+    finish(figures, quiet=arguments.json)

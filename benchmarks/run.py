@@ -7,18 +7,20 @@ import tempfile
 from argparse import Namespace
 from pathlib import Path
 
-from benchmarks import kills, loading, main_job, service, startup
+from benchmarks import features, fleet, kills, loading, main_job, service, startup
 from benchmarks.figures import Figure, main
 
 
 def measure() -> list[Figure]:
-    """Start-up, the main job, the service on what the main job left; then loading, and loads that are killed."""
+    """Start-up, the main job, the service on what it left; features, also of a small fleet; loading, killed loads."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         figures = startup.measure()
         for name, run in (("main job", main_job.measure), ("service", service.measure)):
             print(f"measuring: {name} ...", file=sys.stderr)
             figures += run(home)
+    figures += features.figures(features.measure(Namespace(rows=None, irregular=None, scale=None)))
+    figures += fleet.measure(Namespace(share="0.02", keep=None))
     print("measuring: loading ...", file=sys.stderr)
     figures += loading.measure(Namespace(rows=None, large=None))
     print("measuring: killed loads ...", file=sys.stderr)

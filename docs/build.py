@@ -2,6 +2,7 @@
 
 docs/reference/tables.md    the canonical tables, from `plant.tables.TABLES`
 docs/reference/cli.md       the command line, from the Typer app of `steadyline`
+docs/reference/features.md  every feature, from the definitions in `features`
 docs/reference/site.schema.json  the JSON Schema of site.yaml, from the parts of `plant` that read it
 
 `tests/test_docs.py` fails when a committed page differs from what the code says.
@@ -12,10 +13,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import get_args
 
 import typer
+from pydantic import BaseModel
 from typer.cli import get_docs_for_click
 
+from features.catalogue import SETS
+from features.definitions import Definition, FeatureSet
+from features.spec import FeatureSpec
 from plant.site_schema import site_schema
 from plant.tables import LINEAGE, TABLES, Column, Table
 
@@ -50,12 +56,60 @@ def cli_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def features_page() -> str:
+    """One section a set: the block that switches it, its settings, and a line for each family of features."""
+    parts = [
+        MADE.format(source="the definitions in features/"),
+        "# Features",
+        "What a model can know of an equipment at a cut-off, or of a batch at a stage gate: each feature is made of "
+        "what was known strictly before. A name in braces stands for a parameter: there is one feature for each of its "
+        "values. The words (signals, codes, failure modes, steps, materials, attributes) are those that were known "
+        "before the end of the training period; a source without records gives no features.",
+        "*Look-back* says how far back a feature reads; `since start` and `always` have no limit. "
+        "`{unit}` is the unit of the signal or attribute. "
+        "`steadyline features SITE MODEL` lists the features of one model, `steadyline explain SITE MODEL SUBJECT` the "
+        "source rows that values were made of. How to add one: [Add a feature](../how-to/add-a-feature.md).",
+        "`exclude: [NAME, ...]` in `features:` leaves features out, by name or by pattern (`*.gap.*`); one that "
+        "matches none is refused.",
+    ]
+    shown: set[str] = set()
+    for of in SETS:
+        parts += [f"## {of.meaning.rstrip('.')}", _set_facts(of, of.key not in shown), _definition_rows(of.definitions)]
+        shown.add(of.key)
+    return "\n\n".join(parts) + "\n"
+
+
+def _set_facts(of: FeatureSet, with_settings: bool) -> str:
+    """Which block switches the set, and the defaults of its settings."""
+    declared = FeatureSpec.model_fields[of.key]
+    on = "off" if declared.default in (False, None) else "on"
+    facts = f"Block `{of.key}` of {of.kind} models; {on} by default."
+    blocks = [a for a in get_args(declared.annotation) if isinstance(a, type) and issubclass(a, BaseModel)]
+    if not blocks or not with_settings:
+        return facts
+    defaults = blocks[0]().model_dump(mode="json")
+    lines = [f"| `{name}` | `{json.dumps(value)}` |" for name, value in defaults.items()]
+    return "\n".join([facts, "", "| setting | default |", "|---|---|", *lines])
+
+
+def _definition_rows(definitions: Iterable[Definition]) -> str:
+    lines = ["| feature | meaning | unit | look-back | source |", "|---|---|---|---|---|"]
+    seen: set[str] = set()
+    for d in definitions:
+        if d.name not in seen:
+            seen.add(d.name)
+            lines.append(f"| `{d.name}` | {d.meaning} | {d.unit} | {d.look_back} | {d.source} |")
+    return "\n".join(lines)
+
+
 def schema_page() -> str:
     """The JSON Schema of `site.yaml`, for editors."""
     return json.dumps(site_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
-PAGES: dict[str, Callable[[], str]] = {"tables.md": tables_page, "cli.md": cli_page, "site.schema.json": schema_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "tables.md": tables_page, "features.md": features_page, "cli.md": cli_page, "site.schema.json": schema_page,
+}
 
 
 def main() -> None:

@@ -25,7 +25,6 @@ Ints = np.ndarray[Any, np.dtype[np.int64]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Words = np.ndarray[Any, np.dtype[np.object_]]
-Columns = dict[str, Floats]
 T = TypeVar("T")
 
 ALWAYS = int(np.iinfo(np.int64).min)
@@ -237,15 +236,25 @@ class History:
         self._snapshot = held
         self._kept: dict[Hashable, Any] = {}
 
-    def frame(self, name: str) -> pd.DataFrame:
-        """The table as the snapshot gives it."""
+    @property
+    def snapshot(self) -> Any:
+        """What the history was made of."""
         snapshot = self._snapshot()
         if snapshot is None:
             raise RuntimeError("a history lives no longer than its snapshot")
-        return snapshot.table(name)
+        return snapshot
+
+    def frame(self, name: str) -> pd.DataFrame:
+        """The table as the snapshot gives it."""
+        out: pd.DataFrame = self.snapshot.table(name)
+        return out
 
     def log(self, name: str) -> Log:
         return self.keep(("log", name), lambda: log_of(TABLES[name], self.frame(name)))
+
+    def has(self, key: Hashable) -> bool:
+        """Whether something is kept under `key`."""
+        return key in self._kept
 
     def keep(self, key: Hashable, make: Callable[[], T]) -> T:
         """`make()`, once for each `key`: what depends on the snapshot and the plan, but not on the cut-offs."""

@@ -7,26 +7,24 @@ what was known strictly before each cut-off; a single row comes out bit for bit 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import Any, Literal
+from functools import cache, cached_property, partial
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from features import batches, downtime, maintenance, sensors
-from features.asof import NEVER, Columns, Floats, History, Ints, Snapshot, Words, history, moment, times
-from features.catalogue import CRITICALITY, Feature, batch_features, equipment_features
-from features.kernels import DAY_US
+from features.asof import Floats, History, Snapshot, history, moment
+from features.catalogue import Feature, Part, compute, look_back_of, parts_of, sets_of
+from features.definitions import Ask, Kind, Whole
+from features.readings import ReadingsLike, all_readings, portions, readings_of
 from features.rows import Rows, asked, require_aware, require_equipment, require_ids
 from features.spec import FeatureSpec, Vocabulary
-from features.timeline import code, picked, picks, time
 from plant.errors import SteadylineError
 
-Kind = Literal["equipment", "batch"]
-
-ROWS_AT_ONCE = 1 << 15
+ROWS_AT_ONCE = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -48,9 +46,19 @@ class FeaturePlan:
     train_end: str
 
     @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The features by definition."""
+        return parts_of(self.kind, self.spec, self.vocabulary)
+
+    @cached_property
     def features(self) -> tuple[Feature, ...]:
-        make = equipment_features if self.kind == "equipment" else batch_features
-        return tuple(make(self.spec, self.vocabulary))
+        return tuple(chain.from_iterable(part.features for part in self.parts))
+
+    @cached_property
+    def reach(self) -> pd.Timedelta:
+        """How far before a cut-off the features of an equipment look into its readings."""
+        looks = [look_back_of(f.look_back) for f in self.features if f.source == "readings"]
+        return max((length for length in looks if length is not None), default=pd.Timedelta(0))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `features` is there to be read, and to be held against the code that reads it back."""
@@ -85,28 +93,18 @@ def plan(
     and SteadylineError where the spec names a signal that is not there, or the time is naive.
     """
     h, t = history(snapshot), moment(require_aware(train_end, "train_end"))
-    made: dict[str, Any] = {}
-    if kind == "batch":
-        if spec.batches is not None:
-            made = batches.words(h, spec.batches, t)
-    else:
+    ours: frozenset[str] = frozenset()
+    if kind == "equipment":
         ids = np.array(sorted(set(equipment)) if equipment is not None else h.log("equipment").words["equipment_id"],
                        dtype=object)
         require_equipment(h, ids)
         ours = frozenset(ids.tolist())
-        if spec.sensors is not None:
-            made |= sensors.words(h, spec.sensors, t, ours)
-        if spec.maintenance is not None:
-            made |= maintenance.words(h, spec.maintenance, t, ours)
-        if spec.events is not None:
-            made |= downtime.event_words(h, spec.events, t, ours)
-        if spec.downtime is not None:
-            made |= downtime.stop_words(h, t, ours)
-        log = h.log("equipment")
-        mine = np.isin(log.codes["equipment_id"], log.seek("equipment_id", ids)) & log.visible("equipment_class", t)
-        made["classes"] = tuple(log.words["equipment_class"][i] for i in np.unique(log.codes["equipment_class"][mine])
-                                if i >= 0)
-    return FeaturePlan(kind, spec, Vocabulary(**made), train_end.tz_convert("UTC").isoformat())
+    made: dict[str, Any] = {}
+    for of in sets_of(kind, spec):
+        made |= of.words(h, spec, t, ours) if of.words is not None else {}
+    fixed = FeaturePlan(kind, spec, Vocabulary(**made), train_end.tz_convert("UTC").isoformat())
+    _ = fixed.parts  # what the spec asks for is refused here, not when the first row is asked for
+    return fixed
 
 
 def equipment_matrix(snapshot: Snapshot, plan: FeaturePlan, cutoffs: pd.DataFrame) -> Matrix:
@@ -115,28 +113,15 @@ def equipment_matrix(snapshot: Snapshot, plan: FeaturePlan, cutoffs: pd.DataFram
     A row is made of what was known strictly before its t. Raises UnknownId (unknown_equipment) and SteadylineError
     (naive_time, missing_time, missing_column, wrong_kind).
     """
+    return equipment_matrix_of(history(snapshot), plan, cutoffs)
+
+
+def equipment_matrix_of(h: History, plan: FeaturePlan, cutoffs: pd.DataFrame) -> Matrix:
+    """As `equipment_matrix`, of a history that the caller holds."""
     _require_kind(plan, "equipment")
-    h, rows = history(snapshot), asked(cutoffs, "equipment_id", ("equipment_id", "t"))
+    rows = asked(cutoffs, "equipment_id", ("equipment_id", "t"))
     require_equipment(h, rows.ids)
-    spec, words = plan.spec, plan.vocabulary
-
-    def columns(e: Ints, t: Ints) -> Columns:
-        made: Columns = {}
-        if spec.sensors is not None:
-            made |= sensors.columns(h, spec.sensors, words, rows.ids, e, t)
-        if spec.maintenance is not None:
-            made |= maintenance.columns(h, spec.maintenance, words, rows.ids, e, t)
-        if spec.events is not None:
-            made |= downtime.event_columns(h, spec.events, words, rows.ids, e, t)
-        if spec.downtime is not None:
-            made |= downtime.stop_columns(h, spec.downtime, words, rows.ids, e, t)
-        if spec.static:
-            made |= _static(h, words, rows.ids, e, t)
-        if spec.calendar:
-            made |= _calendar(t)
-        return made
-
-    return _matrix(plan, rows, columns)
+    return _matrix(h, plan, rows)
 
 
 def batch_matrix(snapshot: Snapshot, plan: FeaturePlan, cutoffs: pd.DataFrame) -> Matrix:
@@ -148,15 +133,7 @@ def batch_matrix(snapshot: Snapshot, plan: FeaturePlan, cutoffs: pd.DataFrame) -
     _require_kind(plan, "batch")
     h, rows = history(snapshot), asked(cutoffs, "batch_id", ("batch_id", "gate", "t"))
     require_ids(h, "batches", "batch_id", "unknown_batch", rows.ids)
-    spec = plan.spec.batches
-
-    def columns(b: Ints, t: Ints) -> Columns:
-        if spec is None:
-            return {}
-        made = batches.columns(h, spec, plan.vocabulary, rows.ids, b, t)
-        return made | _calendar(t) if spec.calendar or plan.spec.calendar else made
-
-    return _matrix(plan, rows, columns)
+    return _matrix(h, plan, rows)
 
 
 def _require_kind(plan: FeaturePlan, kind: Kind) -> None:
@@ -164,37 +141,29 @@ def _require_kind(plan: FeaturePlan, kind: Kind) -> None:
         raise SteadylineError("wrong_kind", f"a plan for {plan.kind} rows was asked for {kind} rows", kind)
 
 
-def _matrix(plan: FeaturePlan, rows: Rows, columns: Callable[[Ints, Ints], Columns]) -> Matrix:
-    """Ask `columns` (subject, t) for a slice of rows at a time, which bounds the memory; no row depends on another."""
-    features = plan.features
-    names = [f.name for f in features]
-    values = np.empty((len(rows.t), len(features)))
-    for start in range(0, len(rows.t), ROWS_AT_ONCE):
-        part = slice(start, start + ROWS_AT_ONCE)
-        made = columns(rows.at[part], rows.t[part])
-        if len(set(names)) != len(names) or set(names) != set(made):
-            differ = sorted(set(names) ^ set(made)) or "a name stands twice"
-            raise AssertionError(f"catalogue and computation disagree: {differ}")
-        for j, name in enumerate(names):
-            values[rows.order[part], j] = made[name]
-    return Matrix(values, features, rows.frame)
+def _matrix(h: History, plan: FeaturePlan, rows: Rows) -> Matrix:
+    """A portion of subjects, of them a slice of rows at a time, which bounds the memory; no row depends on another."""
+    values, whole = np.empty((len(rows.t), len(plan.features))), Whole(t=rows.t)
+    for low, high, load in _portions(h, plan, rows):
+        for start in range(low, high, ROWS_AT_ONCE):
+            part = slice(start, min(start + ROWS_AT_ONCE, high))
+            ask = Ask(h, plan.spec, plan.vocabulary, rows.ids, rows.at[part], rows.t[part], load, whole)
+            begin = 0
+            for columns in compute(plan.parts, ask):
+                end = begin + columns.shape[1]
+                values[rows.order[part], begin:end] = columns
+                begin = end
+    return Matrix(values, plan.features, rows.frame)
 
 
-def _static(h: History, words: Vocabulary, ids: Words, e: Ints, t: Ints) -> Columns:
-    log = h.log("equipment")
-    row = picked(picks(h, "equipment", ("equipment_id",)), log.seek("equipment_id", ids)[e], t)[:, 0]
-    kind = code(log, "equipment_class", row, t, words.classes)
-    rank = code(log, "criticality", row, t, CRITICALITY)
-    begun = time(log, "commissioned_at", row, t)
-    days = (t - np.where(begun == NEVER, t, begun)) / DAY_US
-    return {
-        "equipment.class": np.where(kind >= 0, kind, np.nan),
-        "equipment.criticality": np.where(rank >= 0, rank, np.nan),
-        "equipment.in_service": np.where(begun == NEVER, np.nan, days),
-    }
-
-
-def _calendar(t: Ints) -> Columns:
-    when = times(t).dt
-    return {"calendar.hour": when.hour.to_numpy(dtype=np.float64),
-            "calendar.weekday": when.dayofweek.to_numpy(dtype=np.float64)}
+def _portions(h: History, plan: FeaturePlan, rows: Rows) -> Iterator[tuple[int, int, Callable[[], ReadingsLike]]]:
+    """Rows [low, high), and what gives the readings that they need: of a large store not more than fit into memory."""
+    if plan.kind == "batch":
+        yield 0, len(rows.t), partial(all_readings, h)
+        return
+    low = 0
+    for some in portions(h, [str(i) for i in rows.ids]):
+        last = int(np.searchsorted(rows.ids, some[-1]))
+        high = int(np.searchsorted(rows.at, last, side="right"))
+        yield low, high, cache(partial(readings_of, h, some))
+        low = high

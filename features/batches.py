@@ -1,22 +1,26 @@
-"""Context of a batch at a stage gate: its steps, material lots, equipment and earlier laboratory results.
+"""Context of a batch at a stage gate: what it is, its material lots, its own and earlier laboratory results.
 
-What a step recorded is known when the step has ended, a lot when it was issued, a laboratory value when it was
-approved: a lagged result carries the laboratory's real delay. Invalidated results are no results. A batch's own results
-of the predicted attributes are never features.
+A lot is known when it was issued, a laboratory value when it was approved: a lagged result carries the laboratory's
+real delay. Invalidated results are no results. A batch's own results of the predicted attributes are never features. A
+lot may be an intermediate, a batch of the plant itself: its results count as the lot's, whichever way they were booked.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from features import maintenance, sensors
-from features.asof import NEVER, Columns, Floats, History, Ints, Log, Mask, Words
-from features.catalogue import lag_groups
+from features import batch_lineage, sensors
+from features.asof import NEVER, Floats, History, Ints, Log, Mask
+from features.batch_lineage import LOTS_A_MATERIAL
+from features.definitions import Ask, FeatureSet, Values, each
 from features.kernels import DAY_US, HOUR_US
-from features.spec import BatchSpec, LagSpec, Vocabulary
+from features.maintenance import KINDS
+from features.spec import BatchSpec, FeatureSpec, LagSpec, Vocabulary
 from features.timeline import (
     Timeline,
     code,
@@ -30,7 +34,7 @@ from features.timeline import (
     timeline,
 )
 
-LOTS_A_MATERIAL = 8  # lots of one material whose quantities are added up
+ALARMS = ("alarm", "error")
 
 
 def _words_at(log: Log, column: str, t: int) -> tuple[str, ...]:
@@ -44,8 +48,9 @@ def _pairs_at(log: Log, first: str, second: str, shown: Mask) -> set[tuple[str, 
     return {(log.words[first][a], log.words[second][b]) for a, b in pairs}
 
 
-def words(history: History, spec: BatchSpec, t: int) -> dict[str, Any]:
+def words(history: History, asked: FeatureSpec, t: int, equipment: frozenset[str]) -> dict[str, Any]:
     """Vocabulary before `t` (microseconds): products, steps and what they record, materials, attributes."""
+    spec = asked.batches if asked.batches is not None else BatchSpec()
     steps, uses, results = (history.log(n) for n in ("batch_steps", "genealogy", "lab_results"))
     known_steps = _words_at(steps, "step", t)
     materials = _words_at(uses, "material", t)
@@ -73,8 +78,20 @@ def words(history: History, spec: BatchSpec, t: int) -> dict[str, Any]:
         "lot_results": _lot_results(history, t, approved),
         "own_results": tuple(sorted(attributes - set(lagged) - set(spec.targets))),
         "lagged": tuple(lagged),
-        "orders": bool(history.log("work_orders").visible("opened_at", t).any()),
+        **_records(history, t),
         "units": units | sensors.units_of(history, t),
+    }
+
+
+def _records(history: History, t: int) -> dict[str, Any]:
+    """Which records of equipment there are: orders and their kinds, stops, alarms."""
+    orders, events = history.log("work_orders"), history.log("events")
+    kind = orders.coded("kind", KINDS)[orders.visible("kind", t)]
+    return {
+        "orders": bool(orders.visible("opened_at", t).any()),
+        "kinds": tuple(k for i, k in enumerate(KINDS) if (kind == i).any()),
+        "stops": bool(history.log("downtime").visible("started_at", t).any()),
+        "alarms": bool((events.visible("kind", t) & (events.coded("kind", ALARMS) >= 0)).any()),
     }
 
 
@@ -87,99 +104,64 @@ def _lot_results(history: History, t: int, approved: Mask) -> tuple[tuple[str, s
     uses, results = history.log("genealogy"), history.log("lab_results")
     material = dict(_pairs_at(uses, "material_lot", "material", uses.visible("material", t)))
     tested = _pairs_at(results, "material_lot", "attribute", approved)
+    tested |= _pairs_at(results, "batch_id", "attribute", approved & (results.codes["material_lot"] < 0))
     return tuple(sorted({(material[lot], a) for lot, a in tested if lot in material}))
 
 
-def columns(history: History, spec: BatchSpec, vocabulary: Vocabulary, ids: Words, b: Ints, t: Ints) -> Columns:
-    """Features of the batches `ids[b]` at the gates' times `t`, by name."""
-    log = history.log("batches")
-    row = picked(picks(history, "batches", ("batch_id",)), log.seek("batch_id", ids)[b], t)[:, 0]
-    product = code(log, "product", row, t, vocabulary.products)
-    started = time(log, "started_at", row, t)
-    out: Columns = {
-        "batch.product": np.where(product >= 0, product, np.nan),
-        "batch.size": number(log, "size", row, t),
-        "batch.running": np.where(started != NEVER, (t - started) / HOUR_US, np.nan),
-    }
-    out |= _steps(history, spec, vocabulary, ids, b, t)
-    lots: dict[str, Ints] = {}
-    for k, material in enumerate(vocabulary.materials):
-        out |= _material(history, spec, vocabulary, k, material, ids, b, t, lots)
-    if spec.results and vocabulary.own_results:
-        value = latest_result(history, "batch_id", vocabulary.own_results, ids, b, t)
-        out |= {f"result.{a}": value[:, k] for k, a in enumerate(vocabulary.own_results)}
-    if spec.lags is not None:
-        results = history.log("lab_results")
-        own = results.seek("batch_id", ids)[b]
-        for by, material in lag_groups(spec.lags, vocabulary):
-            keys = {"overall": np.zeros_like(b), "product": code(log, "product", row, t)}.get(by, lots.get(material))
-            if keys is None:
-                keys = np.full_like(b, -1)
-            out |= _lags(history, spec.lags, vocabulary, by, keys, own, t)
-    return out
+BATCH = FeatureSet("batches", "batch", "What is made.", words)
+MATERIALS = FeatureSet("batches", "batch", "Lots of material that went in.")
+RESULTS = FeatureSet("batches", "batch", "Results of the laboratory: the batch's own, and those of earlier batches.")
 
 
-def _steps(history: History, spec: BatchSpec, vocabulary: Vocabulary, ids: Words, b: Ints, t: Ints) -> Columns:
-    steps, log, at = vocabulary.steps, history.log("batch_steps"), t[:, None]
-    if not steps:
-        return {}
-    line = picks(history, "batch_steps", ("batch_id", "step"), steps)
-    rows = picked(line, log.seek("batch_id", ids)[b], t, len(steps))
-    started, ended = time(log, "started_at", rows, at), time(log, "ended_at", rows, at)
-    over = ended != NEVER
-    out: Columns = {}
-    if spec.step_values:
-        took = np.where(over, (np.where(over, ended, 0) - np.where(over, started, 0)) / HOUR_US, np.nan)
-        for k, step in enumerate(steps):
-            before = np.where(ended <= started[:, [k]], ended, -1)
-            before[:, k] = -1
-            last = before.max(axis=1)
-            waits = (last >= 0) & (started[:, k] != NEVER)
-            out[f"step.{step}.duration"] = took[:, k]
-            out[f"step.{step}.pause"] = np.where(waits, (started[:, k] - last) / HOUR_US, np.nan)
-        for step, value in vocabulary.step_values:
-            out[f"step.{step}.value.{value}"] = number(log, value, rows[:, steps.index(step)], t)
-    machine = code(log, "equipment_id", rows, at)
-    machines = np.array(log.words["equipment_id"], dtype=object)
-    if spec.step_readings is not None:
-        found, statistics = sensors.readings(history), spec.step_readings.statistics
-        for step, signal in vocabulary.step_signals:
-            k = steps.index(step)
-            series = np.append(found.numbers(machines, signal), -1)[machine[:, k]]
-            once, again = _distinct(found, rows[:, k], over[:, k], t)
-            done = over[once, k]
-            begin, end = np.where(done, started[once, k], 0), np.where(done, ended[once, k], 0)
-            values = sensors.during(found, statistics, np.where(done, series[once], -1), begin, end, t[once])
-            for statistic, value_of in zip(statistics, values, strict=True):
-                out[f"step.{step}.{signal}.{statistic}"] = value_of[again]
-    if spec.equipment_state and vocabulary.orders:
-        orders = history.log("work_orders")
-        corrective, still_open = maintenance.by_kind(history, ("corrective",)), maintenance.open_orders(history)
-        base_of = np.append(orders.seek("equipment_id", machines), -1)
-        for k, step in enumerate(steps):
-            base = base_of[machine[:, k]]
-            out[f"step.{step}.since_corrective"] = hours_since(corrective, corrective.latest(base, t)[:, 0, 0], t)
-            out[f"step.{step}.open_orders"] = np.where(machine[:, k] >= 0, still_open.count(base, t)[:, 0], np.nan)
-    return out
+def asks_for(switch: str) -> Callable[[FeatureSpec, Vocabulary], bool]:
+    """Whether a spec's block `batches` has `switch` on."""
+    return lambda spec, words: spec.batches is not None and bool(getattr(spec.batches, switch))
 
 
-def _distinct(found: sensors.Readings, row: Ints, over: Mask, t: Ints) -> tuple[Ints, Ints]:
-    """Rows to compute and which of them each row takes: a finished step looks the same from every later gate.
-
-    Not so where readings come late or are corrected: there every gate is computed for itself.
-    """
-    if len(found.since):
-        return np.arange(len(t)), np.arange(len(t))
-    _, once, again = np.unique(np.where(over, row, -1), return_index=True, return_inverse=True)
-    return once, again.reshape(-1)
+def _row(ask: Ask) -> Ints:
+    line = picks(ask.history, "batches", ("batch_id",))
+    return ask.keep("batch", lambda: picked(line, ask.base("batches", "batch_id"), ask.t)[:, 0])
 
 
-def _material(
-    history: History, spec: BatchSpec, vocabulary: Vocabulary, k: int, material: str, ids: Words, b: Ints, t: Ints,
-    lots: dict[str, Ints],
-) -> Columns:
-    """Features of one material; leaves the code of the lot issued last in `lots`."""
-    log, materials = history.log("genealogy"), vocabulary.materials
+_of_batch = partial(BATCH.feature, source="batches")
+
+
+@_of_batch("batch.product", "product", group="product", look_back="always", categories=lambda words, _: words.products)
+def _product(ask: Ask) -> Floats:
+    product = code(ask.history.log("batches"), "product", _row(ask), ask.t, ask.words.products)
+    return np.where(product >= 0, product, np.nan)
+
+
+@_of_batch("batch.size", "planned batch size", "units", group="product", look_back="always")
+def _size(ask: Ask) -> Floats:
+    return number(ask.history.log("batches"), "size", _row(ask), ask.t)
+
+
+@_of_batch("batch.running", "hours since the batch started", "h", group="batch")
+def _running(ask: Ask) -> Floats:
+    started = time(ask.history.log("batches"), "started_at", _row(ask), ask.t)
+    return np.where(started != NEVER, (ask.t - started) / HOUR_US, np.nan)
+
+
+_of_material = partial(MATERIALS.feature, group="{material}")
+
+
+def _supplied(spec: FeatureSpec, words: Vocabulary) -> list[Values]:
+    return [{"material": m} for m in words.materials if words.suppliers.get(m)]
+
+
+def _lot_attributes(spec: FeatureSpec, words: Vocabulary) -> list[Values]:
+    return [{"material": m, **result_values(a, words)} for m, a in words.lot_results]
+
+
+def result_values(attribute: str, words: Vocabulary) -> Values:
+    """What templates say of an attribute: its name and the unit of its results."""
+    return {"attribute": attribute, "unit": words.units.get(f"result {attribute}", "")}
+
+
+def _issued(ask: Ask, material: str) -> tuple[Ints, Ints]:
+    """Rows of genealogy (n, LOTS_A_MATERIAL) of a material of each batch, issued last first; code of that lot."""
+    log, materials = ask.history.log("genealogy"), ask.words.materials
 
     def used() -> Timeline:
         kind, batch = log.coded("material", materials), log.codes["batch_id"]
@@ -187,80 +169,187 @@ def _material(
         groups = len(log.words["batch_id"]) * len(materials)
         return timeline(groups, group, log.times["used_at"], log.known("material"), log.until)
 
-    line = history.keep(("issued", materials), used)
-    base = log.seek("batch_id", ids)[b]
-    of_this = np.where(base >= 0, base * len(materials) + k, -1)
-    at = line.latest(of_this, t, most=LOTS_A_MATERIAL)[:, 0, :]
-    rows = rows_of(line, at)
-    last = rows[:, 0]
-    lot = lots[material] = code(log, "material_lot", last, t)
-    out: Columns = {}
-    name = f"material.{material}."
-    if spec.materials:
-        if vocabulary.suppliers.get(material):
-            supplier = code(log, "supplier", last, t, vocabulary.suppliers[material])
-            out[name + "supplier"] = np.where(supplier >= 0, supplier, np.nan)
-        quantity = number(log, "quantity", rows, t[:, None])
-        out[name + "quantity"] = np.where(np.isnan(quantity).all(axis=1), np.nan, np.nansum(quantity, axis=1))
-        attributes = tuple(a for m, a in vocabulary.lot_results if m == material)
-        if attributes:
-            lot_words = np.array(log.words["material_lot"], dtype=object)
-            value = latest_result(history, "material_lot", attributes, lot_words, lot, t)
-            out |= {f"{name}result.{a}": value[:, i] for i, a in enumerate(attributes)}
-    if spec.lots:
-        uses = history.keep(("uses of lots",), lambda: timeline(
-            len(log.words["material_lot"]), log.codes["material_lot"], log.times["used_at"],
-            log.known("material_lot"), log.until, owner=log.codes["batch_id"],
-        ))
-        first = uses.latest(lot, t, first=True)[:, 0, 0]
-        out[name + "lot_age"] = hours_since(uses, first, t) * (HOUR_US / DAY_US)
-        others = uses.count(lot, t)[:, 0] - 1.0  # one use is the batch's own: batch and lot are the key
-        out[name + "lot_batches"] = np.where(lot >= 0, others, np.nan)
-    return out
+    def make() -> tuple[Ints, Ints]:
+        line, base = ask.history.keep(("issued", materials), used), ask.base("genealogy", "batch_id")
+        of_this = np.where(base >= 0, base * len(materials) + materials.index(material), -1)
+        rows = rows_of(line, line.latest(of_this, ask.t, most=LOTS_A_MATERIAL)[:, 0, :])
+        return rows, code(log, "material_lot", rows[:, 0], ask.t)
+
+    return ask.keep(("issued", material), make)
 
 
-def _valid(results: Log) -> Mask:
+@_of_material("material.{material}.supplier", "supplier of {material}", source="genealogy", over=(_supplied,),
+              when=asks_for("materials"), categories=lambda words, v: words.suppliers[v["material"]],
+              where=(("material", "{material}"),), at="used_at", last=True)
+def _supplier(ask: Ask) -> Floats:
+    def of(material: str) -> Floats:
+        last, known = _issued(ask, material)[0][:, 0], ask.words.suppliers[material]
+        supplier = code(ask.history.log("genealogy"), "supplier", last, ask.t, known)
+        return np.where(supplier >= 0, supplier, np.nan)
+
+    return np.stack([of(v["material"]) for v in _supplied(ask.spec, ask.words)], axis=1)
+
+
+@_of_material("material.{material}.quantity", "quantity of {material}", "kg", source="genealogy",
+              over=(each("material", "materials"),), when=asks_for("materials"), rows=batch_lineage.lots)
+def _quantity(ask: Ask) -> Floats:
+    def of(material: str) -> Floats:
+        quantity = number(ask.history.log("genealogy"), "quantity", _issued(ask, material)[0], ask.t[:, None])
+        return np.where(np.isnan(quantity).all(axis=1), np.nan, np.nansum(quantity, axis=1))
+
+    return np.stack([of(m) for m in ask.words.materials], axis=1)
+
+
+@_of_material("material.{material}.result.{attribute}", "{attribute} of the lot of {material}", "{unit}",
+              source="lab_results", over=(_lot_attributes,), when=asks_for("materials"), rows=batch_lineage.lot_result)
+def _lot_result(ask: Ask) -> Floats:
+    def of(material: str) -> Floats:
+        attributes = tuple(a for m, a in ask.words.lot_results if m == material)
+        log, lot = ask.history.log("lab_results"), _issued(ask, material)[1]
+        own = ask.base("lab_results", "batch_id")
+        line = _results(ask.history, "lot", attributes)
+        at = line.latest(lot, ask.t, len(attributes), asks=np.where(own >= 0, own, -2))[:, :, 0]
+        return number(log, "value", rows_of(line, at), ask.t[:, None])
+
+    return np.concatenate([of(m) for m in dict.fromkeys(m for m, _ in ask.words.lot_results)], axis=1)
+
+
+def _uses(history: History) -> Timeline:
+    """Uses of lots by lot."""
+    log = history.log("genealogy")
+    return history.keep(("uses of lots",), lambda: timeline(
+        len(log.words["material_lot"]), log.codes["material_lot"], log.times["used_at"], log.known("material_lot"),
+        log.until,
+    ))
+
+
+@_of_material("material.{material}.lot_age", "days since the lot of {material} was first used", "d",
+              source="genealogy", over=(each("material", "materials"),), when=asks_for("lots"),
+              rows=batch_lineage.uses)
+def _lot_age(ask: Ask) -> Floats:
+    def of(material: str) -> Floats:
+        uses = _uses(ask.history)
+        first = uses.latest(_issued(ask, material)[1], ask.t, first=True)[:, 0, 0]
+        return hours_since(uses, first, ask.t) * (HOUR_US / DAY_US)
+
+    return np.stack([of(m) for m in ask.words.materials], axis=1)
+
+
+@_of_material("material.{material}.lot_batches", "number of batches made before from the lot of {material}",
+              source="genealogy", over=(each("material", "materials"),), when=asks_for("lots"),
+              rows=batch_lineage.uses)
+def _lot_batches(ask: Ask) -> Floats:
+    def of(material: str) -> Floats:
+        lot = _issued(ask, material)[1]
+        others = _uses(ask.history).count(lot, ask.t)[:, 0] - 1.0  # its own use: batch and lot are the key
+        return np.where(lot >= 0, others, np.nan)
+
+    return np.stack([of(m) for m in ask.words.materials], axis=1)
+
+
+def valid(results: Log) -> Mask:
     """Result versions that are results: with a value, and not invalidated."""
     return (results.coded("status", ("invalidated",)) < 0) & ~np.isnan(results.floats["value"])
 
 
-def latest_result(
-    history: History, subject: str, attributes: tuple[str, ...], ids: Words, i: Ints, t: Ints
-) -> Floats:
-    """Value of each attribute approved last before `t` for the batches or lots `ids[i]` (i = -1: none)."""
-    log = history.log("lab_results")
+def _results(history: History, of: str, attributes: tuple[str, ...]) -> Timeline:
+    """Results by batch, or by lot (as coded in genealogy), * attributes, standing at their approval.
+
+    A result without a lot is one of the lot that its batch is; it is owned by that batch.
+    """
 
     def make() -> Timeline:
+        log = history.log("lab_results")
         attribute = log.coded("attribute", attributes)
-        group = np.where(_valid(log) & (attribute >= 0) & (log.codes[subject] >= 0),
-                         log.codes[subject] * len(attributes) + attribute, -1)
-        groups = len(log.words[subject]) * len(attributes)
-        return timeline(groups, group, log.times["approved_at"], log.known("value"), log.until)
+        subject, count, owner = log.codes["batch_id"], len(log.words["batch_id"]), None
+        if of == "lot":
+            lots, named = history.log("genealogy").words["material_lot"], log.codes["material_lot"] >= 0
+            owner = np.where(named, -1, subject)
+            subject, count = np.where(named, log.coded("material_lot", lots), log.coded("batch_id", lots)), len(lots)
+        group = np.where(valid(log) & (attribute >= 0) & (subject >= 0), subject * len(attributes) + attribute, -1)
+        return timeline(
+            count * len(attributes), group, log.times["approved_at"], log.known("value"), log.until, owner=owner
+        )
 
-    line = history.keep(("results", subject, attributes), make)
-    base = np.append(log.seek(subject, ids), -1)[i]
-    return number(log, "value", picked(line, base, t, len(attributes)), t[:, None])
+    return history.keep(("results", of, attributes), make)
 
 
-def _lags(
-    history: History, spec: LagSpec, vocabulary: Vocabulary, by: str, keys: Ints, own: Ints, t: Ints
-) -> Columns:
-    """Last and mean of the last known results of other batches with the same key (code of product or lot, 0: any)."""
-    attributes, log = vocabulary.lagged, history.log("lab_results")
-    if not attributes:
-        return {}
-    how = by if by in ("overall", "product") else "lot"
-    line = history.keep(("earlier results", how, attributes), lambda: _earlier(history, how, attributes))
-    at = line.latest(keys, t, len(attributes), most=spec.most, asks=own)
-    value = np.where(at >= 0, take(log.floats["value"], take(line.row, at)), np.nan)
-    there = at >= 0
-    count = there.sum(axis=2)
-    mean = np.where(there, value, 0.0).sum(axis=2) / np.where(count > 0, count, 1)
-    out: Columns = {}
-    for k, attribute in enumerate(attributes):
-        out[f"lag.{attribute}.{by}.last"] = value[:, k, 0]
-        out[f"lag.{attribute}.{by}.mean"] = np.where(count[:, k] > 0, mean[:, k], np.nan)
-    return out
+def _own(spec: FeatureSpec, words: Vocabulary) -> list[Values]:
+    return [result_values(a, words) for a in words.own_results]
+
+
+@RESULTS.feature("result.{attribute}", "the batch's own {attribute}", "{unit}", source="lab_results",
+                 group="{attribute}", over=(_own,), when=asks_for("results"), rows=batch_lineage.own_result)
+def _own_result(ask: Ask) -> Floats:
+    line, attributes = _results(ask.history, "batch", ask.words.own_results), ask.words.own_results
+    rows = picked(line, ask.base("lab_results", "batch_id"), ask.t, len(attributes))
+    return number(ask.history.log("lab_results"), "value", rows, ask.t[:, None])
+
+
+def lag_groups(spec: FeatureSpec, words: Vocabulary) -> list[Values]:
+    """What lags are taken by: overall, product, lot.<material> (`by` in the name, `of` in words, `material` or "")."""
+    lags, out = spec.batches.lags if spec.batches is not None else None, []
+    for by in lags.by if lags is not None else ():
+        if by == "lots":
+            out += [(f"lot.{m}", m) for m in words.materials if f"lot:{m}" not in (lags.by if lags else ())]
+        elif by.startswith("lot:"):
+            out.append((by.replace(":", ".", 1), by.removeprefix("lot:")))  # LightGBM refuses a colon in a name
+        else:
+            out.append((by, ""))
+    told = {"overall": "of any batch", "product": "of the same product"}
+    return [{"by": by, "material": m, "of": told.get(by, f"from the same lot of {m}")} for by, m in out]
+
+
+def _lagged(spec: FeatureSpec, words: Vocabulary) -> list[Values]:
+    """The attributes, and how many of their results a mean is of."""
+    most = str(_lag_spec(spec).most)
+    return [{**result_values(a, words), "most": most} for a in words.lagged]
+
+
+def _lag_spec(spec: FeatureSpec) -> LagSpec:
+    return (spec.batches.lags if spec.batches is not None else None) or LagSpec(by=())
+
+
+_of_earlier = partial(
+    RESULTS.feature, unit="{unit}", source="lab_results", group="earlier {attribute}", over=(_lagged, lag_groups),
+    rows=batch_lineage.earlier,
+)
+
+
+@_of_earlier("lag.{attribute}.{by}.last", "last known {attribute} {of}")
+def _lag_last(ask: Ask) -> Floats:
+    return np.stack([value[:, :, 0] for value in _lags(ask)], axis=2)
+
+
+@_of_earlier("lag.{attribute}.{by}.mean", "mean of the last {most} known {attribute} {of}")
+def _lag_mean(ask: Ask) -> Floats:
+    def mean(value: Floats) -> Floats:
+        there = ~np.isnan(value)
+        count = there.sum(axis=2)
+        of_all = np.where(there, value, 0.0).sum(axis=2) / np.where(count > 0, count, 1)
+        return np.where(count > 0, of_all, np.nan)
+
+    return np.stack([mean(value) for value in _lags(ask)], axis=2)
+
+
+def _lags(ask: Ask) -> list[Floats]:
+    """For each way of `lag_groups` the last known results of other batches (n, attributes, most), newest first."""
+
+    def of(by: str, material: str) -> Floats:
+        attributes, log = ask.words.lagged, ask.history.log("lab_results")
+        how = by if by in ("overall", "product") else "lot"
+        if how == "overall":
+            keys = np.zeros_like(ask.subject)
+        elif how == "product":
+            keys = code(ask.history.log("batches"), "product", _row(ask), ask.t)
+        else:
+            keys = _issued(ask, material)[1] if material in ask.words.materials else np.full_like(ask.subject, -1)
+        line = ask.history.keep(("earlier results", how, attributes), lambda: _earlier(ask.history, how, attributes))
+        own = ask.base("lab_results", "batch_id")
+        at = line.latest(keys, ask.t, len(attributes), most=_lag_spec(ask.spec).most, asks=own)
+        return np.where(at >= 0, take(log.floats["value"], take(line.row, at)), np.nan)
+
+    return ask.keep("lags", lambda: [of(v["by"], v["material"]) for v in lag_groups(ask.spec, ask.words)])
 
 
 def _earlier(history: History, how: str, attributes: tuple[str, ...]) -> Timeline:
@@ -270,7 +359,7 @@ def _earlier(history: History, how: str, attributes: tuple[str, ...]) -> Timelin
     """
     log = history.log("lab_results")
     attribute = log.coded("attribute", attributes)
-    rows = np.flatnonzero(_valid(log) & (attribute >= 0) & (log.codes["batch_id"] >= 0))
+    rows = np.flatnonzero(valid(log) & (attribute >= 0) & (log.codes["batch_id"] >= 0))
     words = np.array(log.words["batch_id"], dtype=object)
     left = pd.DataFrame({
         "row": rows, "batch": words[log.codes["batch_id"][rows]], "attribute": attribute[rows],

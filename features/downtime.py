@@ -11,62 +11,83 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from features import kernels
-from features.asof import NEVER, Columns, Floats, History, Ints, Log, Mask, Words
+from features.asof import NEVER, Floats, History, Ints, Log, Mask
+from features.definitions import Ask, FeatureSet, Lines, Trace, each, windows
 from features.kernels import HOUR_US
-from features.spec import DowntimeSpec, EventSpec, Vocabulary, window_us
+from features.spec import FeatureSpec, window_us
 from features.timeline import Timeline, frequent, hours_since, offsets_of, timeline
 
 MINOR_US = 10 * 60_000_000
 EVENT_KINDS = ("alarm", "error", "state")
 
 
-def event_words(history: History, spec: EventSpec, t: int, equipment: frozenset[str]) -> dict[str, Any]:
+def event_words(history: History, spec: FeatureSpec, t: int, equipment: frozenset[str]) -> dict[str, Any]:
     """Vocabulary before `t`: the most frequent codes of the equipment (in the order of the alphabet) and the kinds."""
     log = history.log("events")
     ours = np.isin(log.codes["equipment_id"], log.seek("equipment_id", np.array(sorted(equipment), dtype=object)))
     kind = log.coded("kind", EVENT_KINDS)[ours & log.visible("kind", t)]
+    most = spec.events.most if spec.events is not None else 0
     return {
-        "codes": tuple(sorted(frequent(log, "code", ours & log.visible("code", t), spec.most))),
+        "codes": tuple(sorted(frequent(log, "code", ours & log.visible("code", t), most))),
         "event_kinds": tuple(k for i, k in enumerate(EVENT_KINDS) if (kind == i).any()),
     }
 
 
-def stop_words(history: History, t: int, equipment: frozenset[str]) -> dict[str, Any]:
+def stop_words(history: History, spec: FeatureSpec, t: int, equipment: frozenset[str]) -> dict[str, Any]:
     """Vocabulary before `t`: whether the equipment has any stop on record."""
     log = history.log("downtime")
     ours = np.isin(log.codes["equipment_id"], log.seek("equipment_id", np.array(sorted(equipment), dtype=object)))
     return {"stops": bool((ours & log.visible("started_at", t)).any())}
 
 
-def _by_word(log: Log, column: str, vocabulary: tuple[str, ...]) -> Timeline:
-    word, equipment = log.coded(column, vocabulary), log.codes["equipment_id"]
-    group = np.where((word >= 0) & (equipment >= 0), equipment * len(vocabulary) + word, -1)
-    groups = len(log.words["equipment_id"]) * len(vocabulary)
-    return timeline(groups, group, log.times["ts"], log.known(column), log.until)
+EVENTS = FeatureSet("events", "equipment", "Alarms, errors and state changes.", event_words)
+STOPS = FeatureSet("downtime", "equipment", "Stops.", stop_words)
+_of_events = partial(EVENTS.feature, source="events", group="events", at="ts")
+_of_stops = partial(
+    STOPS.feature, source="downtime", group="downtime", at="started_at", when=lambda spec, words: words.stops
+)
 
 
-def event_columns(history: History, spec: EventSpec, vocabulary: Vocabulary, ids: Words, e: Ints, t: Ints) -> Columns:
-    """Features of the equipment `ids[e]` at the cut-offs `t`, by name."""
-    log, codes, kinds = history.log("events"), vocabulary.codes, vocabulary.event_kinds
-    base, out = log.seek("equipment_id", ids)[e], {}
-    if codes:
-        line = history.keep(("events by code", codes), lambda: _by_word(log, "code", codes))
-        since = hours_since(line, line.latest(base, t, len(codes))[:, :, 0], t[:, None])
-        for k, code in enumerate(codes):
-            out[f"events.since.{code}"] = since[:, k]
-        for w in spec.windows:
-            counts = line.count(base, t, len(codes), window=window_us(w))
-            for k, code in enumerate(codes):
-                out[f"events.count.{code}.{w}"] = counts[:, k]
-    if kinds:
-        line = history.keep(("events by kind", kinds), lambda: _by_word(log, "kind", kinds))
-        for w in spec.windows:
-            counts = line.count(base, t, len(kinds), window=window_us(w))
-            for k, kind in enumerate(kinds):
-                out[f"events.all.{kind}.{w}"] = counts[:, k]
-    return out
+def by_word(history: History, column: str, vocabulary: tuple[str, ...]) -> Timeline:
+    """Events by equipment * the words of `column`, standing at their time."""
+
+    def make() -> Timeline:
+        log = history.log("events")
+        word, equipment = log.coded(column, vocabulary), log.codes["equipment_id"]
+        group = np.where((word >= 0) & (equipment >= 0), equipment * len(vocabulary) + word, -1)
+        groups = len(log.words["equipment_id"]) * len(vocabulary)
+        return timeline(groups, group, log.times["ts"], log.known(column), log.until)
+
+    return history.keep(("events", column, vocabulary), make)
+
+
+@_of_events("events.since.{code}", "hours since {code} was last raised", "h", over=(each("code", "codes"),),
+            where=(("code", "{code}"),), last=True)
+def _since_event(ask: Ask) -> Floats:
+    codes = ask.words.codes
+    line = by_word(ask.history, "code", codes)
+    return hours_since(line, line.latest(ask.base("events"), ask.t, len(codes))[:, :, 0], ask.t[:, None])
+
+
+def _counts(ask: Ask, column: str, vocabulary: tuple[str, ...]) -> Floats:
+    line, lengths = by_word(ask.history, column, vocabulary), ask.spec.events.windows if ask.spec.events else ()
+    base = ask.base("events")
+    return np.stack([line.count(base, ask.t, len(vocabulary), window=window_us(w)) for w in lengths], axis=2)
+
+
+@_of_events("events.count.{code}.{window}", "times that {code} was raised over the last {length}", look_back="{window}",
+            over=(each("code", "codes"), windows("events")), where=(("code", "{code}"),))
+def _count_codes(ask: Ask) -> Floats:
+    return _counts(ask, "code", ask.words.codes)
+
+
+@_of_events("events.all.{kind}.{window}", "number of {kind} events over the last {length}", look_back="{window}",
+            over=(each("kind", "event_kinds"), windows("events")), where=(("kind", "{kind}"),))
+def _count_kinds(ask: Ask) -> Floats:
+    return _counts(ask, "kind", ask.words.event_kinds)
 
 
 @dataclass(frozen=True)
@@ -142,26 +163,85 @@ def _starts(log: Log, known: Ints, only: Mask | None = None, until: Ints | None 
     return timeline(len(log.words["equipment_id"]), group, log.times["started_at"], known, until)
 
 
-def stop_columns(history: History, spec: DowntimeSpec, vocabulary: Vocabulary, ids: Words, e: Ints, t: Ints) -> Columns:
-    """Features of the equipment `ids[e]` at the cut-offs `t`, by name."""
-    if not vocabulary.stops:
-        return {}
+def _lengths(ask: Ask) -> list[int]:
+    return [window_us(w) for w in ask.spec.downtime.windows] if ask.spec.downtime is not None else []
+
+
+def _all_stops(history: History) -> Timeline:
     log = history.log("downtime")
-    base = log.seek("equipment_id", ids)[e]
-    started, ended = log.known("started_at"), log.known("ended_at")
-    minor = (log.times["ended_at"] != NEVER) & (log.times["ended_at"] - MINOR_US < log.times["started_at"])
-    stops = history.keep(("stops",), lambda: _starts(log, started))
-    short = history.keep(("minor stops",), lambda: _starts(log, ended, minor))
-    standing = history.keep(("standing",), lambda: _starts(log, started, until=ended))
-    out: Columns = {}
-    for w in spec.windows:
-        length = window_us(w)
-        stood, whole, part = history.keep(("stood", length), partial(_stood_by_kind, log, length))
-        known, of_plan = whole.at(base, t), part.at(base, t)
-        out[f"downtime.stops.{w}"] = stops.count(base, t, window=length)[:, 0]
-        out[f"downtime.minor_stops.{w}"] = short.count(base, t, window=length)[:, 0]
-        out[f"downtime.hours.{w}"] = stood.at(base, t)
-        out[f"downtime.planned_share.{w}"] = of_plan / np.where(known > 0, known, np.nan)
-    out["downtime.since"] = hours_since(stops, stops.latest(base, t)[:, 0, 0], t)
-    out["downtime.standing"] = (standing.count(base, t)[:, 0] > 0).astype(np.float64)
-    return out
+    return history.keep(("stops",), lambda: _starts(log, log.known("started_at")))
+
+
+@_of_stops("downtime.stops.{window}", "number of stops over the last {length}", look_back="{window}",
+           over=(windows("downtime"),))
+def _count_stops(ask: Ask) -> Floats:
+    line, base = _all_stops(ask.history), ask.base("downtime")
+    return np.stack([line.count(base, ask.t, window=w)[:, 0] for w in _lengths(ask)], axis=1)
+
+
+def _minor_rows(trace: Trace) -> Lines:
+    stops = trace.known("downtime", equipment_id=trace.subject)
+    short = stops["ended_at"] - stops["started_at"] < pd.Timedelta(microseconds=MINOR_US)
+    return {"downtime": stops[short & (stops["started_at"] >= trace.start)]}
+
+
+@_of_stops("downtime.minor_stops.{window}", "number of stops shorter than 10 minutes over the last {length}",
+           look_back="{window}", over=(windows("downtime"),), rows=_minor_rows)
+def _count_minor(ask: Ask) -> Floats:
+    log, base = ask.history.log("downtime"), ask.base("downtime")
+
+    def make() -> Timeline:
+        minor = (log.times["ended_at"] != NEVER) & (log.times["ended_at"] - MINOR_US < log.times["started_at"])
+        return _starts(log, log.known("ended_at"), minor)
+
+    short = ask.history.keep(("minor stops",), make)
+    return np.stack([short.count(base, ask.t, window=w)[:, 0] for w in _lengths(ask)], axis=1)
+
+
+def _overlapping(trace: Trace) -> Lines:
+    """Stops of which some part lies in the window."""
+    stops = trace.known("downtime", equipment_id=trace.subject)
+    return {"downtime": stops[stops["ended_at"].fillna(trace.t) > trace.start]}
+
+
+@_of_stops("downtime.hours.{window}", "hours that it stood over the last {length}", "h", look_back="{window}",
+           over=(windows("downtime"),), rows=_overlapping)
+def _hours(ask: Ask) -> Floats:
+    return np.stack([_ramps(ask, w)[0].at(ask.base("downtime"), ask.t) for w in _lengths(ask)], axis=1)
+
+
+def _stated(trace: Trace) -> Lines:
+    """Those that have ended and say whether they were planned."""
+    stops = _overlapping(trace)["downtime"]
+    return {"downtime": stops[stops["ended_at"].notna() & stops["planned"].notna()]}
+
+
+@_of_stops("downtime.planned_share.{window}", "planned share of the hours of ended stops over the last {length}",
+           "share", look_back="{window}", over=(windows("downtime"),), rows=_stated)
+def _planned_share(ask: Ask) -> Floats:
+    def share(length: int) -> Floats:
+        _, whole, part = _ramps(ask, length)
+        known = whole.at(ask.base("downtime"), ask.t)
+        return part.at(ask.base("downtime"), ask.t) / np.where(known > 0, known, np.nan)
+
+    return np.stack([share(w) for w in _lengths(ask)], axis=1)
+
+
+def _ramps(ask: Ask, length: int) -> tuple[Ramp, Ramp, Ramp]:
+    log = ask.history.log("downtime")
+    return ask.history.keep(("stood", length), partial(_stood_by_kind, log, length))
+
+
+@_of_stops("downtime.since", "hours since the last stop began", "h", last=True)
+def _since_stop(ask: Ask) -> Floats:
+    line = _all_stops(ask.history)
+    return hours_since(line, line.latest(ask.base("downtime"), ask.t)[:, 0, 0], ask.t)
+
+
+@_of_stops("downtime.standing", "stands now (1) or not (0)", look_back="now", where=(("ended_at", ""),))
+def _standing_now(ask: Ask) -> Floats:
+    log = ask.history.log("downtime")
+    line = ask.history.keep(
+        ("standing",), lambda: _starts(log, log.known("started_at"), until=log.known("ended_at"))
+    )
+    return (line.count(ask.base("downtime"), ask.t)[:, 0] > 0).astype(np.float64)

@@ -15,9 +15,6 @@ import numpy as np
 DAY_US = 86_400_000_000.0
 HOUR_US = 3_600_000_000.0
 
-# columns of what `interval_statistics` writes
-STATISTICS = ("count", "mean", "std", "min", "max", "first", "last", "slope", "out_of_limits", "gap", "share_good")
-
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` compiled on first use; kept on disk where numba finds a folder of ours that it may write."""
@@ -82,6 +79,50 @@ def count_active(offsets, starts, ends, base, t, width, out):  # type: ignore[no
 
 
 @compiled
+def count_between(offsets, order, start, until, base, begin, end, t, out):  # type: ignore[no-untyped-def]
+    """How many rows of the group base[i] (-1: 0) that are visible at t[i] stand in [begin[i], end[i]]."""
+    for i in range(base.size):
+        out[i] = 0
+        if base[i] >= 0:
+            high = offsets[base[i] + 1]
+            j = lower_bound(order, offsets[base[i]], high, begin[i])
+            while j < high and order[j] <= end[i]:
+                if start[j] < t[i] and t[i] <= until[j]:
+                    out[i] += 1
+                j += 1
+
+
+@compiled
+def last_between(offsets, order, start, until, base, end, t, out):  # type: ignore[no-untyped-def]
+    """Position of the last row of the group base[i] that is visible at t[i] and stands at or before end[i]; else -1."""
+    for i in range(base.size):
+        out[i] = -1
+        if base[i] >= 0:
+            low = offsets[base[i]]
+            j = lower_bound(order, low, offsets[base[i] + 1], end[i] + 1) - 1
+            while j >= low and out[i] < 0:
+                if start[j] < t[i] and t[i] <= until[j]:
+                    out[i] = j
+                j -= 1
+
+
+@compiled
+def hours_between(offsets, order, start, until, over, base, begin, end, t, out):  # type: ignore[no-untyped-def]
+    """Microseconds of [begin[i], end[i]] that the rows of the group base[i] (-1: 0) lasted, as known at t[i] > end[i].
+
+    A row lasts from `order` to `over`; whether an end after end[i] is known at t[i] makes no difference.
+    """
+    for i in range(base.size):
+        out[i] = 0
+        if base[i] >= 0:
+            j, high = offsets[base[i]], offsets[base[i] + 1]
+            while j < high and order[j] < end[i]:
+                if start[j] < t[i] and t[i] <= until[j]:
+                    out[i] += max(0, min(over[j], end[i]) - max(order[j], begin[i]))
+                j += 1
+
+
+@compiled
 def ramp_sum(offsets, breaks, constant, rate, base, t, out):  # type: ignore[no-untyped-def]
     """Sum of straight pieces at t: constant + rate * t, cumulated over the group's breaks strictly before t."""
     for i in range(base.size):
@@ -126,67 +167,3 @@ def repeat_pairs(group, opened, start, until, reach, row, first, last):  # type:
                 n += 1
             j -= 1
     return n
-
-
-@compiled
-def interval_statistics(ts, value, quality, since, until, low, high, end, at, begin, limit_low, limit_high, out):  # type: ignore[no-untyped-def]
-    """Statistics of one series over nested intervals [begin, end), as known strictly before `at`.
-
-    ts, value, quality: readings sorted by series and ts; quality 0 cannot be used, 1 can, 2 is good. since, until: ends
-    of visibility where readings came late or were corrected, else of length 0 (a reading is known after its ts).
-    Query i looks at the series low[i]:high[i] (low < 0: there is none) with end[i] <= at[i] and begin[i, :], the
-    shortest interval first. Each reading is met once, from the newest to the oldest, and what was gathered is written
-    down whenever the walk passes a `begin`. out (n, intervals, len(STATISTICS)); slope a day, gap in hours.
-
-    Means and moments by Welford's update of the distance to the newest value: exact to rounding, also where values are
-    large against their spread.
-    """
-    versions = since.size > 0
-    for i in range(end.size):
-        if low[i] < 0:
-            out[i, :, :] = np.nan
-            continue
-        j = lower_bound(ts, low[i], high[i], end[i]) - 1
-        seen, good, n, outside = 0, 0, 0, 0
-        mean, squares, day, day_squares, products = 0.0, 0.0, 0.0, 0.0, 0.0
-        least, most, first, last = np.inf, -np.inf, np.nan, np.nan
-        gap, previous = 0, end[i]
-        for k in range(begin.shape[1]):
-            while j >= low[i] and ts[j] >= begin[i, k]:
-                if not versions or (since[j] < at[i] and at[i] <= until[j]):
-                    seen += 1
-                    if quality[j] == 2:
-                        good += 1
-                    if quality[j] > 0:
-                        x = value[j]
-                        d = (ts[j] - end[i]) / DAY_US
-                        n += 1
-                        if n == 1:
-                            last = x
-                        share, y = 1.0 / n, x - last
-                        dx, dd = y - mean, d - day
-                        mean += dx * share
-                        day += dd * share
-                        squares += dx * (y - mean)
-                        day_squares += dd * (d - day)
-                        products += dd * (y - mean)
-                        least, most = min(least, x), max(most, x)
-                        first = x
-                        if x < limit_low[i] or x > limit_high[i]:
-                            outside += 1
-                        gap = max(gap, previous - ts[j])
-                        previous = ts[j]
-                j -= 1
-            row = out[i, k]
-            row[:] = np.nan
-            row[0] = n
-            row[9] = max(gap, previous - begin[i, k]) / HOUR_US
-            if seen > 0:
-                row[10] = good / seen
-            if n > 0:
-                row[1], row[3], row[4], row[5], row[6] = last + mean, least, most, first, last
-                row[8] = outside / n
-                if n > 1:
-                    row[2] = np.sqrt(squares / (n - 1))
-                    if day_squares > 0.0:
-                        row[7] = products / day_squares

@@ -1,40 +1,36 @@
 """What is predicted: time to the next failure with censoring, and numeric quality results with their specification.
 
 Labels look at [t, ...), features at [..., t): they cannot overlap. A label is hindsight: of every row the last version
-counts, whenever it was recorded.
+counts, whenever it was recorded. Labels to learn from are made of an as-of view (`as_of(snapshot, origin)`, with
+`until=origin`), which holds nothing that became known at the origin or later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from features.asof import (
-    ALWAYS,
-    NEVER,
-    History,
-    Ints,
-    Log,
-    Mask,
-    Snapshot,
-    Words,
-    history,
-    last_versions,
-    micros,
-    moment,
-    times,
-)
+from features.asof import NEVER, Ints, Log, Mask, Snapshot, Words, history, last_versions, micros, moment, times
+from features.failures import episodes, failures, words
 from features.kernels import HOUR_US
+from features.observed import service, silences
 from features.rows import require_aware, require_aware_column, require_equipment
-from features.spec import FailureSpec, LabelSpec, window_us
+from features.spec import LabelSpec, window_us
 from plant.errors import SteadylineError, listing, nearest
 from plant.tables import TIME_DTYPE
 
-UNKNOWN_MODE = "unknown"
 BEFORE_START = "before_start"
 AFTER = "after:"
+
+# Why a row is censored: what ended its life ...
+RENEWAL, RETIREMENT, NOT_OBSERVED, END_OF_DATA = "renewal", "retirement", "not_observed", "end_of_data"
+# ... or why it carries no exposure at all; NOT_OBSERVED may be either.
+OUT_OF_SERVICE, DOWNTIME, EPISODE, LEAD = "out_of_service", "downtime", "episode", "lead"
+REASONS = (RENEWAL, RETIREMENT, NOT_OBSERVED, END_OF_DATA, OUT_OF_SERVICE, DOWNTIME, EPISODE, LEAD)
 
 
 def cutoff_grid(
@@ -61,46 +57,6 @@ def cutoff_grid(
     return pd.DataFrame({"equipment_id": ids[e[serves]], "t": times(t[serves])})
 
 
-def service(h: History, ids: Words) -> tuple[Ints, Ints]:
-    """In service from and out of service from (microseconds), by the last version; open ends are ALWAYS and NEVER."""
-    log = h.log("equipment")
-    last = np.flatnonzero(log.until == NEVER)
-    row = dict(zip(log.codes["equipment_id"][last].tolist(), last.tolist(), strict=True))
-    rows = np.array([row[c] for c in log.seek("equipment_id", ids).tolist()], dtype=np.int64)
-    commissioned = log.times["commissioned_at"][rows] if len(rows) else np.empty(0, dtype=np.int64)
-    retired = log.times["retired_at"][rows] if len(rows) else np.empty(0, dtype=np.int64)
-    return np.where(commissioned == NEVER, ALWAYS, commissioned), retired
-
-
-def failures(h: History, spec: FailureSpec, episode_gap: str = "0h") -> pd.DataFrame:
-    """Failures as (equipment_id, at [microseconds], mode), sorted; one row an equipment and moment.
-
-    A failure stands at the opening of its order. Orders of the same equipment and mode opened within `episode_gap` of
-    the order before are the same failure. Where several modes fail at one moment, the first in the alphabet names it.
-    An order without a failure mode has the mode "unknown".
-    """
-    log = h.log("work_orders")
-    kind = log.coded("kind", tuple(spec.kinds))
-    rows = np.flatnonzero((log.until == NEVER) & (kind >= 0) & (log.times["opened_at"] != NEVER)
-                          & (log.codes["equipment_id"] >= 0))
-    frame = pd.DataFrame({
-        "equipment_id": _words(log, "equipment_id")[log.codes["equipment_id"][rows]],
-        "at": log.times["opened_at"][rows],
-        "mode": np.append(_words(log, "failure_mode"), UNKNOWN_MODE)[log.codes["failure_mode"][rows]],
-    })
-    if not isinstance(spec.modes, str):
-        frame = frame[frame["mode"].isin(spec.modes)]
-    frame = frame.sort_values(["equipment_id", "mode", "at"], kind="stable")
-    same = frame[["equipment_id", "mode"]].eq(frame[["equipment_id", "mode"]].shift()).all(axis=1)
-    frame = frame[~(same & (frame["at"].diff() <= window_us(episode_gap)))]
-    frame = frame.sort_values(["equipment_id", "at", "mode"], kind="stable")
-    return frame.drop_duplicates(["equipment_id", "at"]).reset_index(drop=True)
-
-
-def _words(log: Log, column: str) -> Words:
-    return np.array(log.words[column], dtype=object)
-
-
 def _next(ids: Words, e: Ints, t: Ints, names: Words, at: Ints) -> tuple[Ints, Ints]:
     """First of the moments (names, at; sorted) at or after t of the equipment ids[e]: time (NEVER), position (-1)."""
     when, where = np.full(len(t), NEVER, dtype=np.int64), np.full(len(t), -1, dtype=np.int64)
@@ -116,63 +72,162 @@ def _next(ids: Words, e: Ints, t: Ints, names: Words, at: Ints) -> tuple[Ints, I
     return when, where
 
 
+@dataclass(frozen=True)
+class LabelReport:
+    """What the labels of some cut-offs are.
+
+    rows: cut-offs. with_exposure: rows that were watched at all (a failure, or more than 0 h). positive: rows that end
+    in a failure. failures: by mode, the failures (episodes) that at least one row ends in; records: how many orders and
+    events these were written as. censored: rows by reason (`REASONS`); with `positive` they add up to the rows.
+    """
+
+    rows: int
+    with_exposure: int
+    positive: int
+    failures: dict[str, int]
+    records: int
+    censored: dict[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return asdict(self)
+
+
 def failure_labels(
     snapshot: Snapshot, spec: LabelSpec, cutoffs: pd.DataFrame, until: pd.Timestamp | None = None
 ) -> pd.DataFrame:
     """Hours from each cut-off to the first failure in [t, ...), or to its censoring.
 
     cutoffs: equipment_id, t (aware). Returns, with the same index, `duration_h` (float, >= 0), `observed` (bool: a
-    failure ended the life) and `mode` ("" when censored). Censoring is the first of: work of a kind in `censor_at`
-    (when the work began, else when it was closed; an order that was never worked on ends nothing), `retired_at`, and
-    the end of observation: `until` (a failure at `until` or later is not seen), else the snapshot's end (a failure at
-    it is). A failure at the moment of its censoring by an order or by retirement is observed. A cut-off out of
-    service, or with `exclude_downtime` within a stop, carries no exposure: 0 h, censored.
+    failure ended the life) and `mode` ("" when censored). What a failure is: `features.failures.episodes`.
+
+    Censoring is the first of:
+
+    * renewal: work of a kind in `censor_at`, when it began, else when it was closed; an order that was never worked on
+      ends nothing. With `censor_by: mode` only work that names a failure mode which is predicted
+      (`failure.modes`), or none: replacing another component does not end the risk of this one. A row has one
+      duration for all its modes, so the renewal of one predicted mode ends it for all of them. That costs exposure and
+      no bias: each mode's hazard is still that of parts which nobody replaced, the risk that a decision to replace
+      needs. Following the row further would count the renewed part as at risk and make it look safe.
+    * retirement: `retired_at`.
+    * no longer observed: with `unobserved_after`, the last record before a silence longer than that
+      (`features.observed.silences`), also one that lasts until the end of observation or of the service.
+    * end of data: `until` (a failure at `until` or later is not seen), else the snapshot's end (a failure at it is).
+
+    A failure at the moment of its censoring by an order, retirement or silence is observed. No exposure (0 h, censored)
+    has a cut-off
+
+    * out of service;
+    * strictly within a silence, or before the first record where that came later than `unobserved_after`;
+    * with `exclude_downtime` within [start, end) of a stop; `planned`: of a stop that is known to be planned;
+    * with `exclude_episodes` strictly between the opening of a failure, of whatever mode, and its last closing;
+    * with `lead`, whose first failure lies in [t, t + lead): it came too soon to act on, and what comes after the
+      failure is not what the features at t speak of.
+
+    Other rows keep their duration from t: the label is "fails in [t + lead, t + h), given that it did not in
+    [t, t + lead)". Leaving out the rows that failed before t + lead is a truncation on the left, which leaves the
+    hazard from t + lead on as it was and makes that before it 0; an interval edge at `lead` keeps the two apart
+    (`training.failure`).
 
     Raises UnknownId for an unknown equipment and SteadylineError (naive_time) for a naive time.
     """
+    return _outcomes(snapshot, spec, cutoffs, until)[["duration_h", "observed", "mode"]]
+
+
+def label_report(
+    snapshot: Snapshot, spec: LabelSpec, cutoffs: pd.DataFrame, until: pd.Timestamp | None = None
+) -> LabelReport:
+    """What `failure_labels` of the same arguments are made of. Raises as it does."""
+    found = _outcomes(snapshot, spec, cutoffs, until)
+    seen = found[found["observed"]].drop_duplicates("failure")
+    reasons = found["reason"].value_counts()
+    return LabelReport(
+        rows=len(found),
+        with_exposure=int((found["observed"] | (found["duration_h"] > 0)).sum()),
+        positive=int(found["observed"].sum()),
+        failures={str(m): int(n) for m, n in seen["mode"].value_counts().sort_index().items()},
+        records=int(seen["records"].sum()),
+        censored={reason: int(reasons.get(reason, 0)) for reason in REASONS},
+    )
+
+
+def _outcomes(snapshot: Snapshot, spec: LabelSpec, cutoffs: pd.DataFrame, until: pd.Timestamp | None) -> pd.DataFrame:
+    """The labels with `reason` ("" for a failure), `failure` (a number of it, -1) and its `records`."""
     h = history(snapshot)
     t = micros(require_aware_column(cutoffs["t"], "t"))
     ids, e = np.unique(cutoffs["equipment_id"].to_numpy(dtype=object), return_inverse=True)
     require_equipment(h, ids)
     end = moment(snapshot.data_end if until is None else require_aware(until, "until"))
-    failed = failures(h, spec.failure, spec.episode_gap)
+    last = end if until is None else end - 1  # the last moment at which something is seen
+    failed = failures(h, spec)
     fails, which = _next(ids, e, t, failed["equipment_id"].to_numpy(dtype=object), failed["at"].to_numpy(np.int64))
-    stops, _ = _next(ids, e, t, *_censoring(h.log("work_orders"), spec))
     commissioned, retired = service(h, ids)
-    stops = np.minimum(stops, retired[e])
-    observed = (fails <= stops) & ((fails <= end) if until is None else (fails < end))
+    renewed, _ = _next(ids, e, t, *_renewals(h.log("work_orders"), spec))
+    silent, idle = np.full(len(t), NEVER, dtype=np.int64), {}
+    if spec.unobserved_after is not None:
+        names, a, b = silences(snapshot, ids, window_us(spec.unobserved_after), last, end)
+        silent, _ = _next(ids, e, t, names, a)
+        idle[NOT_OBSERVED] = _within(ids, e, t, names, a + 1, b)
+    ends = np.stack([renewed, retired[e], silent, np.full(len(t), end)])
+    stops = ends[:3].min(axis=0)
+    observed = (fails <= stops) & (fails <= last)
     duration = np.maximum(np.where(observed, fails, np.minimum(stops, end)) - t, 0)
-    idle = (t < commissioned[e]) | (t >= retired[e])
+    reason = np.array([RENEWAL, RETIREMENT, NOT_OBSERVED, END_OF_DATA], dtype=object)[ends.argmin(axis=0)]
+    reason[observed] = ""
+    idle[LEAD] = observed & (fails < t + window_us(spec.lead))
+    if spec.exclude_episodes:
+        span = episodes(h, spec)
+        idle[EPISODE] = _within(ids, e, t, span["equipment_id"].to_numpy(dtype=object),
+                                span["at"].to_numpy(np.int64) + 1, span["until"].to_numpy(np.int64))
     if spec.exclude_downtime:
-        idle |= _standing(h.log("downtime"), ids, e, t)
-    observed &= ~idle
-    modes = np.append(failed["mode"].to_numpy(dtype=object), "")
+        idle[DOWNTIME] = _within(ids, e, t, *_stops(h.log("downtime"), planned=spec.exclude_downtime == "planned"))
+    idle[OUT_OF_SERVICE] = (t < commissioned[e]) | (t >= retired[e])
+    for why in (LEAD, EPISODE, DOWNTIME, NOT_OBSERVED, OUT_OF_SERVICE):  # the last that holds names the row
+        if why in idle:
+            reason[idle[why]], duration[idle[why]] = why, 0
+            observed &= ~idle[why]
+    which = np.where(observed, which, -1)
     return pd.DataFrame({
-        "duration_h": np.where(idle, 0.0, duration / HOUR_US), "observed": observed,
-        "mode": modes[np.where(observed, which, -1)],
+        "duration_h": duration / HOUR_US, "observed": observed,
+        "mode": np.append(failed["mode"].to_numpy(dtype=object), "")[which],
+        "reason": reason, "failure": which, "records": np.append(failed["records"].to_numpy(np.int64), 0)[which],
     }, index=cutoffs.index)
 
 
-def _censoring(log: Log, spec: LabelSpec) -> tuple[Words, Ints]:
+def _renewals(log: Log, spec: LabelSpec) -> tuple[Words, Ints]:
+    """Work that ends a life without a failure: (equipment, time), sorted."""
     worked = np.where(log.times["started_at"] != NEVER, log.times["started_at"], log.times["closed_at"])
     kinds = tuple(spec.censor_at)
-    rows = np.flatnonzero((log.until == NEVER) & (log.coded("kind", kinds) >= 0) & (worked != NEVER)
-                          & (log.codes["equipment_id"] >= 0))
+    renews = (log.until == NEVER) & (log.coded("kind", kinds) >= 0) & (worked != NEVER)
+    if spec.censor_by == "mode" and not isinstance(spec.failure.modes, str):
+        renews &= (log.codes["failure_mode"] < 0) | (log.coded("failure_mode", spec.failure.modes) >= 0)
+    rows = np.flatnonzero(renews & (log.codes["equipment_id"] >= 0))
     rows = rows[np.lexsort((worked[rows], log.codes["equipment_id"][rows]))]
-    return _words(log, "equipment_id")[log.codes["equipment_id"][rows]], worked[rows]
+    return words(log, "equipment_id")[log.codes["equipment_id"][rows]], worked[rows]
 
 
-def _standing(log: Log, ids: Words, e: Ints, t: Ints) -> Mask:
-    """Cut-offs within [started_at, ended_at) of a stop, by the last versions."""
-    from_, to = log.times["started_at"], log.times["ended_at"]
-    rows = np.flatnonzero((log.until == NEVER) & (log.codes["equipment_id"] >= 0) & (from_ < to))
+def _stops(log: Log, *, planned: bool) -> tuple[Words, Ints, Ints]:
+    """(equipment, start, end) of the stops, by the last versions."""
+    rows = (log.until == NEVER) & (log.codes["equipment_id"] >= 0)
+    if planned:
+        rows &= log.floats["planned"] == 1
+    return (words(log, "equipment_id")[log.codes["equipment_id"][rows]], log.times["started_at"][rows],
+            log.times["ended_at"][rows])
+
+
+def _within(ids: Words, e: Ints, t: Ints, names: Words, start: Ints, end: Ints) -> Mask:
+    """Cut-offs of the equipment ids[e] within one of its intervals [start, end); an empty interval holds none."""
     out = np.zeros(len(t), dtype=bool)
-    wanted = log.seek("equipment_id", ids)
-    for i, code in enumerate(wanted.tolist()):
-        own = rows[log.codes["equipment_id"][rows] == code] if code >= 0 else rows[:0]
-        at = np.flatnonzero(e == i)
-        begun = np.searchsorted(np.sort(from_[own]), t[at], "right")
-        out[at] = begun > np.searchsorted(np.sort(to[own]), t[at], "right")
+    real = np.flatnonzero(start < end)
+    real = real[np.argsort(names[real], kind="stable")]
+    names, start, end = names[real], start[real], end[real]
+    lows, highs = np.searchsorted(names, ids, "left"), np.searchsorted(names, ids, "right")
+    order = np.argsort(e, kind="stable")
+    edges = np.searchsorted(e[order], np.arange(len(ids) + 1))
+    for i in range(len(ids)):
+        rows, own = order[edges[i]:edges[i + 1]], slice(lows[i], highs[i])
+        begun = np.searchsorted(np.sort(start[own]), t[rows], "right")
+        out[rows] = begun > np.searchsorted(np.sort(end[own]), t[rows], "right")
     return out
 
 

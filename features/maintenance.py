@@ -6,21 +6,24 @@ known only after it was closed, also where a site writes both at the same moment
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from features import kernels
-from features.asof import NEVER, Columns, Floats, History, Ints, Log, Words
+from features.asof import NEVER, Floats, History, Ints, Log
+from features.definitions import Ask, FeatureSet, each, windows
 from features.kernels import HOUR_US
-from features.spec import DAY_US, MaintenanceSpec, Vocabulary, window_us
+from features.spec import DAY_US, FeatureSpec, Vocabulary, window_us
 from features.timeline import NOBODY, Timeline, frequent, hours_since, take, timeline, united
 
 KINDS = ("corrective", "preventive", "inspection", "calibration")
 REPEAT_US = 30 * DAY_US
 
 
-def words(history: History, spec: MaintenanceSpec, t: int, equipment: frozenset[str]) -> dict[str, Any]:
+def words(history: History, spec: FeatureSpec, t: int, equipment: frozenset[str]) -> dict[str, Any]:
     """Vocabulary before `t`: kinds of order that the equipment has had, and its most frequent failure modes."""
     log = history.log("work_orders")
     ours = np.isin(log.codes["equipment_id"], log.seek("equipment_id", np.array(sorted(equipment), dtype=object)))
@@ -29,9 +32,12 @@ def words(history: History, spec: MaintenanceSpec, t: int, equipment: frozenset[
         return set(frequent(log, column, ours & log.visible(column, t), most))
 
     kinds = seen("kind", len(KINDS))
-    return {
-        "kinds": tuple(k for k in KINDS if k in kinds), "modes": tuple(sorted(seen("failure_mode", spec.most))),
-    }
+    most = spec.maintenance.most if spec.maintenance is not None else 0
+    return {"kinds": tuple(k for k in KINDS if k in kinds), "modes": tuple(sorted(seen("failure_mode", most)))}
+
+
+MAINTENANCE = FeatureSet("maintenance", "equipment", "What the work orders tell.", words)
+_feature = partial(MAINTENANCE.feature, source="work_orders", group="maintenance", at="opened_at")
 
 
 def by_kind(history: History, kinds: tuple[str, ...]) -> Timeline:
@@ -59,12 +65,17 @@ def open_orders(history: History) -> Timeline:
     return history.keep(("open orders",), make)
 
 
-def _by_mode(log: Log, modes: tuple[str, ...]) -> Timeline:
+def by_mode(history: History, modes: tuple[str, ...]) -> Timeline:
     """Closed orders by equipment * modes, standing at their closing."""
-    mode, equipment = log.coded("failure_mode", modes), log.codes["equipment_id"]
-    group = np.where((mode >= 0) & (equipment >= 0), equipment * len(modes) + mode, -1)
-    groups = len(log.words["equipment_id"]) * len(modes)
-    return timeline(groups, group, log.times["closed_at"], log.known("failure_mode"), log.until)
+
+    def make() -> Timeline:
+        log = history.log("work_orders")
+        mode, equipment = log.coded("failure_mode", modes), log.codes["equipment_id"]
+        group = np.where((mode >= 0) & (equipment >= 0), equipment * len(modes) + mode, -1)
+        groups = len(log.words["equipment_id"]) * len(modes)
+        return timeline(groups, group, log.times["closed_at"], log.known("failure_mode"), log.until)
+
+    return history.keep(("orders by mode", modes), make)
 
 
 def _corrective(log: Log) -> Ints:
@@ -112,54 +123,96 @@ def interval(line: Timeline, distinct: Timeline, base: Ints, t: Ints) -> Floats:
     return np.where(n > 1, span / np.where(n > 1, n - 1, 1), np.nan)
 
 
-def columns(
-    history: History, spec: MaintenanceSpec, vocabulary: Vocabulary, ids: Words, e: Ints, t: Ints
-) -> Columns:
-    """Features of the equipment `ids[e]` at the cut-offs `t`, by name."""
-    log, kinds, modes = history.log("work_orders"), vocabulary.kinds, vocabulary.modes
-    if not kinds:
-        return {}
-    base, out = log.seek("equipment_id", ids)[e], {}
-    kind_line = by_kind(history, kinds)
-    since = hours_since(kind_line, kind_line.latest(base, t, len(kinds))[:, :, 0], t[:, None])
-    for k, kind in enumerate(kinds):
-        out[f"maintenance.since.{kind}"] = since[:, k]
-    for w in spec.windows:
-        counts = kind_line.count(base, t, len(kinds), window=window_us(w))
-        for k, kind in enumerate(kinds):
-            out[f"maintenance.count.{kind}.{w}"] = counts[:, k]
-    if spec.modes and modes:
-        mode_line = history.keep(("orders by mode", modes), lambda: _by_mode(log, modes))
-        hours = hours_since(mode_line, mode_line.latest(base, t, len(modes))[:, :, 0], t[:, None])
-        for k, mode in enumerate(modes):
-            out[f"maintenance.since_mode.{mode}"] = hours[:, k]
-        for w in spec.windows:
-            counts = mode_line.count(base, t, len(modes), window=window_us(w))
-            for k, mode in enumerate(modes):
-                out[f"maintenance.count_mode.{mode}.{w}"] = counts[:, k]
-    out["maintenance.open"] = open_orders(history).count(base, t)[:, 0]
-    if "corrective" in kinds:
-        out |= _of_corrective(history, log, base, t)
-    if "preventive" in kinds:
-        line = by_kind(history, ("preventive",))
-        distinct = history.keep(("preventive moments",), lambda: united(line, line.order))
-        usual = interval(line, distinct, base, t)
-        out["maintenance.overdue"] = since[:, kinds.index("preventive")] / np.where(usual > 0, usual, np.nan)
-    return out
+def _lengths(ask: Ask) -> list[int]:
+    return [window_us(w) for w in ask.spec.maintenance.windows] if ask.spec.maintenance is not None else []
 
 
-def _of_corrective(history: History, log: Log, base: Ints, t: Ints) -> Columns:
-    closed = history.keep(("closed corrective",), lambda: _closed_corrective(log))
-    last = closed.latest(base, t)[:, 0, 0]
+def _has(kind: str) -> Callable[[FeatureSpec, Vocabulary], bool]:
+    return lambda spec, words: kind in words.kinds
+
+
+def _modes_wanted(spec: FeatureSpec, words: Vocabulary) -> bool:
+    return spec.maintenance is not None and spec.maintenance.modes and bool(words.kinds)
+
+
+@_feature("maintenance.since.{kind}", "hours since the last {kind} order", "h", over=(each("kind", "kinds"),),
+          where=(("kind", "{kind}"),), last=True)
+def _since(ask: Ask) -> Floats:
+    kinds = ask.words.kinds
+    line, base = by_kind(ask.history, kinds), ask.base("work_orders")
+    return ask.keep(
+        "since order", lambda: hours_since(line, line.latest(base, ask.t, len(kinds))[:, :, 0], ask.t[:, None])
+    )
+
+
+@_feature("maintenance.count.{kind}.{window}", "number of {kind} orders over the last {length}", look_back="{window}",
+          over=(each("kind", "kinds"), windows("maintenance")), where=(("kind", "{kind}"),))
+def _count(ask: Ask) -> Floats:
+    kinds = ask.words.kinds
+    line, base = by_kind(ask.history, kinds), ask.base("work_orders")
+    return np.stack([line.count(base, ask.t, len(kinds), window=w) for w in _lengths(ask)], axis=2)
+
+
+@_feature("maintenance.since_mode.{mode}", "hours since an order for {mode} was last closed", "h",
+          over=(each("mode", "modes"),), when=_modes_wanted, where=(("failure_mode", "{mode}"),),
+          at="closed_at", last=True)
+def _since_mode(ask: Ask) -> Floats:
+    modes = ask.words.modes
+    line, base = by_mode(ask.history, modes), ask.base("work_orders")
+    return hours_since(line, line.latest(base, ask.t, len(modes))[:, :, 0], ask.t[:, None])
+
+
+@_feature("maintenance.count_mode.{mode}.{window}", "number of orders for {mode} closed over the last {length}",
+          look_back="{window}", over=(each("mode", "modes"), windows("maintenance")), when=_modes_wanted,
+          where=(("failure_mode", "{mode}"),), at="closed_at")
+def _count_mode(ask: Ask) -> Floats:
+    modes = ask.words.modes
+    line, base = by_mode(ask.history, modes), ask.base("work_orders")
+    return np.stack([line.count(base, ask.t, len(modes), window=w) for w in _lengths(ask)], axis=2)
+
+
+@_feature("maintenance.open", "open orders now", when=lambda spec, words: bool(words.kinds),
+          where=(("closed_at", ""),))
+def _open(ask: Ask) -> Floats:
+    return open_orders(ask.history).count(ask.base("work_orders"), ask.t)[:, 0]
+
+
+@_feature("maintenance.last_repair", "hours from opening to closing of the last closed corrective order", "h",
+          when=_has("corrective"), where=(("kind", "corrective"),), at="closed_at", last=True)
+def _last_repair(ask: Ask) -> Floats:
+    log = ask.history.log("work_orders")
+    closed = ask.history.keep(("closed corrective",), lambda: _closed_corrective(log))
+    last = closed.latest(ask.base("work_orders"), ask.t)[:, 0, 0]
     row = take(closed.row, last)
     took = take(log.times["closed_at"], row) - take(log.times["opened_at"], row)
-    line = by_kind(history, ("corrective",))
-    distinct = history.keep(("corrective moments",), lambda: united(line, line.order))
-    known = history.keep(("corrective modes",), lambda: _known_modes(log))
-    again = history.keep(("repeats",), lambda: _repeats(log, known))
-    n = known.count(base, t)[:, 0]
-    return {
-        "maintenance.last_repair": np.where(last >= 0, took / HOUR_US, np.nan),
-        "maintenance.between_corrective": interval(line, distinct, base, t),
-        "maintenance.repeats": np.where(n > 0, again.count(base, t)[:, 0] / np.where(n > 0, n, 1), np.nan),
-    }
+    return np.where(last >= 0, took / HOUR_US, np.nan)
+
+
+@_feature("maintenance.between_corrective", "mean time between corrective orders so far", "h", when=_has("corrective"),
+          where=(("kind", "corrective"),))
+def _between_corrective(ask: Ask) -> Floats:
+    return _usual(ask, "corrective")
+
+
+@_feature("maintenance.repeats", "share of corrective orders that repeat a failure mode within 30 days", "share",
+          when=_has("corrective"), where=(("kind", "corrective"),), at="closed_at")
+def _share_of_repeats(ask: Ask) -> Floats:
+    log, base = ask.history.log("work_orders"), ask.base("work_orders")
+    known = ask.history.keep(("corrective modes",), lambda: _known_modes(log))
+    again = ask.history.keep(("repeats",), lambda: _repeats(log, known))
+    n = known.count(base, ask.t)[:, 0]
+    return np.where(n > 0, again.count(base, ask.t)[:, 0] / np.where(n > 0, n, 1), np.nan)
+
+
+@_feature("maintenance.overdue", "time since the last preventive order, divided by its usual interval", "intervals",
+          when=_has("preventive"), where=(("kind", "preventive"),))
+def _overdue(ask: Ask) -> Floats:
+    usual = _usual(ask, "preventive")
+    return _since(ask)[:, ask.words.kinds.index("preventive")] / np.where(usual > 0, usual, np.nan)
+
+
+def _usual(ask: Ask, kind: str) -> Floats:
+    """Mean hours between the orders of a kind so far."""
+    line = by_kind(ask.history, (kind,))
+    distinct = ask.history.keep(("moments", kind), lambda: united(line, line.order))
+    return interval(line, distinct, ask.base("work_orders"), ask.t)

@@ -1,122 +1,111 @@
 """Windowed statistics of readings at arbitrary cut-offs, with irregular sampling, late and corrected readings.
 
 A window is [t - w, t). A reading counts if it has a value, its quality is not `bad` and it was known strictly before t.
-Limits are those of the signal as known at t. Statistics: see `features.kernels.interval_statistics`; the standard
-deviation is the sample's, the slope is by least squares and a day, `gap` is the longest stretch of the window without a
-usable reading (its edges count) in hours. Before a signal's first reading is known everything is NaN.
+Limits are those of the signal as known at t. The standard deviation is the sample's, the slope is by least squares and
+a day, `gap` is the longest stretch of the window without a usable reading (its edges count), `hours_out` the time
+beyond limits (a reading holds until the next one, the last until t), `excursions` the number of times that the signal
+left them, `iqr` the distance of the quartiles. Before a signal's first reading is known everything is NaN.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from features import kernels
-from features.asof import ALWAYS, NEVER, Columns, Floats, History, Ints, Words, micros
-from features.spec import SensorSpec, Vocabulary, window_us
-from features.timeline import NOBODY, number, picked, picks
+from features import readings
+from features import windows as kernel
+from features.asof import Floats, History, Ints, Words
+from features.definitions import Ask, FeatureSet, Lines, Trace, Values, plain, windows
+from features.quantiles import quantiles
+from features.readings import ReadingsLike
+from features.spec import HOUR_US, FeatureSpec, SensorSpec, Vocabulary, window_us
+from features.timeline import number, picked, picks
+from features.workers import in_threads
 from plant.errors import SteadylineError, listing, nearest
 
-_PLACE = {s: i for i, s in enumerate(kernels.STATISTICS)}
+# statistic: what it means, of a {signal}; its unit
+STATISTICS = {
+    "count": ("number of usable readings of {signal}", ""),
+    "mean": ("mean of {signal}", "{unit}"),
+    "std": ("standard deviation of {signal}", "{unit}"),
+    "min": ("lowest {signal}", "{unit}"),
+    "max": ("highest {signal}", "{unit}"),
+    "first": ("first {signal}", "{unit}"),
+    "last": ("last {signal}", "{unit}"),
+    "slope": ("trend of {signal}", "{per_day}"),
+    "out_of_limits": ("share of readings of {signal} out of limits", "share"),
+    "gap": ("longest time without a usable reading of {signal}", "h"),
+    "share_good": ("share of good readings of {signal}", "share"),
+    "hours_out": ("hours that {signal} was out of limits", "h"),
+    "excursions": ("number of times that {signal} left its limits", ""),
+    "median": ("median of {signal}", "{unit}"),
+    "iqr": ("interquartile range of {signal}", "{unit}"),
+}
+_PLACE = {s: i for i, s in enumerate(kernel.STATISTICS)}
+_ROBUST = {"median": (0.5,), "iqr": (0.25, 0.75)}
+_BLOCK_AT_LEAST = 8 * 60_000_000
+_WORTH_THREADS = 200_000  # readings of a call
+
+
+def leaf_of(lengths: tuple[int, ...]) -> int:
+    """Length of a leaf of the kernel's tree (microseconds): an eighth of what divides all lengths of windows."""
+    block = math.gcd(HOUR_US, *lengths)
+    return (block if block >= _BLOCK_AT_LEAST else HOUR_US) >> kernel.LEVELS_OF_BLOCK
 
 
 @dataclass(frozen=True)
-class Readings:
-    """All readings, sorted by series (equipment, signal) and time.
+class Task:
+    """Windows of one series: of rows whose `end` ascends, into column `column` of the result."""
 
-    quality: 0 not usable, 1 usable, 2 good. since, until: ends of visibility, empty where every reading came in time
-    and was never corrected. low, high, first_known: one entry a series, numbered by `series`.
+    series: int
+    rows: slice | Ints
+    column: int
+
+
+def statistics(
+    found: ReadingsLike, tasks: Sequence[Task], begin: Ints, end: Ints, at: Ints,
+    limits: Sequence[tuple[Floats, Floats]], wanted: Sequence[str], leaf: int,
+) -> Floats:
+    """The wanted statistics over [begin, end) as known strictly before `at`: (columns, n, intervals, wanted).
+
+    begin (n, intervals), the latest first; end, at (n,), end <= at; limits: of each column, (n,) each. NaN where no
+    task asks, and where a series has no reading known before `at`.
     """
+    out = np.empty((len(limits), *begin.shape, len(wanted)))
+    asked = np.zeros(len(limits), dtype=np.int64)
+    for task in tasks:
+        asked[task.column] += task.rows.stop - task.rows.start if isinstance(task.rows, slice) else len(task.rows)
+    out[asked < len(begin)] = np.nan
+    place = np.array([wanted.index(name) if name in wanted else -1 for name in kernel.STATISTICS], dtype=np.int64)
+    robust = [name for name in wanted if name in _ROBUST]
+    shares = tuple(share for name in robust for share in _ROBUST[name])
 
-    ts: Ints
-    value: Floats
-    quality: np.ndarray[tuple[int], np.dtype[np.int8]]
-    since: Ints
-    until: Ints
-    low: Ints
-    high: Ints
-    first_known: Ints
-    series: dict[tuple[str, str], int]
+    def one(task: Task, room: kernel.Room) -> None:
+        known = found.first_known[task.series]
+        b, e, t = begin[task.rows], end[task.rows], at[task.rows]
+        low, high = (limit[task.rows] for limit in limits[task.column])
+        own = out[task.column, task.rows]  # part of `out` where the rows are a slice
+        settled = found.windows(task.series, leaf, b, e, t, (low, high), place, room, own)
+        if shares:
+            found_shares, last = quantiles(found.series(task.series), b, e, t, settled, shares), -1
+            for name in robust:
+                first, last = last + 1, last + len(_ROBUST[name])
+                top = found_shares[:, :, last]
+                own[:, :, wanted.index(name)] = top if first == last else top - found_shares[:, :, first]
+        if len(t) and t.min() <= known:
+            own[t <= known] = np.nan
+        if not isinstance(task.rows, slice):
+            out[task.column, task.rows] = own
 
-    def numbers(self, equipment: Words, signal: str) -> Ints:
-        """Series of each equipment (words); -1 where it has no reading of `signal`."""
-        return np.array([self.series.get((e, signal), -1) for e in equipment], dtype=np.int64)
-
-    def statistics(
-        self, series: Ints, begin: Ints, end: Ints, at: Ints, limits: tuple[Floats, Floats]
-    ) -> Floats:
-        """Statistics over [begin, end) as known strictly before `at`: (n, intervals, statistics).
-
-        series (n,), -1 for none; begin (n, intervals), the latest first; end, at (n,) with end <= at; limits (n,) each.
-        NaN where the series has no reading known before `at`.
-        """
-        there = series >= 0
-        if len(self.first_known):
-            there &= self.first_known[series] < at
-        low = np.where(there, self.low[series] if len(self.low) else 0, -1)
-        high = np.where(there, self.high[series] if len(self.high) else 0, -1)
-        out = np.empty((len(series), begin.shape[1], len(kernels.STATISTICS)))
-        kernels.interval_statistics(
-            self.ts, self.value, self.quality, self.since, self.until, low, high, end, at,
-            np.ascontiguousarray(begin), *limits, out,
-        )
-        return out
-
-
-def readings(history: History) -> Readings:
-    """The readings of a snapshot, sorted once."""
-    return history.keep(("readings",), lambda: _sorted(history.frame("readings")))
-
-
-def _sorted(frame: pd.DataFrame) -> Readings:
-    equipment, names = pd.factorize(frame["equipment_id"])
-    signal, signals = pd.factorize(frame["signal"])
-    ts = micros(frame["ts"])
-    since = micros(frame["recorded_at"], ALWAYS)
-    value = frame["value"].to_numpy(dtype=np.float64)
-    words, levels = pd.factorize(frame["quality"])
-    rank = np.array([{"good": 2, "uncertain": 1}.get(str(w), 0) for w in levels] + [2], dtype=np.int8)
-    quality = np.where(np.isnan(value), np.int8(0), rank[words])  # a quality that is not stated is good
-    alphabet = np.append(np.argsort(np.argsort(np.array([str(w) for w in levels], dtype=str))), -1)[words]
-    usable = (equipment >= 0) & (signal >= 0) & (ts != NEVER)
-    group = np.where(usable, equipment.astype(np.int64) * max(len(signals), 1) + signal, -1)
-
-    order = _order(group, ts, since, value, alphabet)
-    order = order[np.searchsorted(group[order], 0):]
-    group, ts, since, value, quality = group[order], ts[order], since[order], value[order], quality[order]
-    starts = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]])) if len(group) else NOBODY
-    again = (group[1:] == group[:-1]) & (ts[1:] == ts[:-1])
-    known = np.maximum(ts, since)
-    found = Readings(
-        ts, value, quality, NOBODY, NOBODY, starts.astype(np.int64), np.append(starts[1:], len(group)).astype(np.int64),
-        np.minimum.reduceat(known, starts) if len(group) else NOBODY,
-        {(str(names[g // len(signals)]), str(signals[g % len(signals)])): i for i, g in enumerate(group[starts])},
-    )
-    if not again.any() and not (since > ts).any():
-        return found
-    until = np.full(len(ts), NEVER, dtype=np.int64)
-    until[:-1][again] = since[1:][again]
-    return replace(found, since=since, until=until)
-
-
-def _order(group: Ints, ts: Ints, since: Ints, value: Floats, quality: Ints) -> Ints:
-    """By series, time and version; of versions recorded at the same time the content decides, as in `version_order`."""
-    order = np.arange(len(ts))
-    if not _ascending(group, ts, since):
-        order = np.lexsort((since, ts, group))
-    g, s, r = group[order], ts[order], since[order]
-    if ((g[1:] == g[:-1]) & (s[1:] == s[:-1]) & (r[1:] == r[:-1])).any():
-        order = np.lexsort((quality, np.where(np.isnan(value), -np.inf, value), since, ts, group))
-    return order
-
-
-def _ascending(group: Ints, ts: Ints, since: Ints) -> bool:
-    same = group[1:] == group[:-1]
-    later = (ts[1:] > ts[:-1]) | ((ts[1:] == ts[:-1]) & (since[1:] >= since[:-1]))
-    return bool(((group[1:] > group[:-1]) | (same & later)).all())
+    work = sum(found.size(task.series) for task in tasks)
+    in_threads(one, tasks, kernel.Room, work >= _WORTH_THREADS)
+    return out
 
 
 def limits(history: History, ids: Words, signal: str, e: Ints, t: Ints) -> tuple[Floats, Floats]:
@@ -128,13 +117,19 @@ def limits(history: History, ids: Words, signal: str, e: Ints, t: Ints) -> tuple
     return np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
 
 
+def limitless(n: int) -> tuple[Floats, Floats]:
+    """Limits of `n` rows that nothing lies beyond."""
+    free = np.full(n, np.inf)
+    return -free, free
+
+
 def signals_of(history: History, t: int) -> set[tuple[str, str]]:
     """(equipment, signal) that were declared, or had a reading, before `t` (microseconds)."""
-    log, found = history.log("signals"), readings(history)
+    log = history.log("signals")
     declared = np.flatnonzero(log.visible("signal", t))
     out = {(log.words["equipment_id"][log.codes["equipment_id"][i]], log.words["signal"][log.codes["signal"][i]])
            for i in declared}
-    return out | {pair for pair, i in found.series.items() if found.first_known[i] < t}
+    return out | readings.first_known(history, t)
 
 
 def units_of(history: History, t: int) -> dict[str, str]:
@@ -159,38 +154,129 @@ def chosen(wanted: str | tuple[str, ...], found: set[str]) -> tuple[str, ...]:
     return tuple(wanted)
 
 
-def words(history: History, spec: SensorSpec, t: int, equipment: frozenset[str]) -> dict[str, Any]:
+def words(history: History, spec: FeatureSpec, t: int, equipment: frozenset[str]) -> dict[str, Any]:
     """Vocabulary before `t`: the union of the signals of the equipment, and their units."""
-    signals = chosen(spec.signals, {s for e, s in signals_of(history, t) if e in equipment})
+    wanted = spec.sensors.signals if spec.sensors is not None else ()
+    signals = chosen(wanted, {s for e, s in signals_of(history, t) if e in equipment})
     units = units_of(history, t)
     return {"signals": signals, "units": {s: units[s] for s in signals if s in units}}
 
 
-def columns(history: History, spec: SensorSpec, vocabulary: Vocabulary, ids: Words, e: Ints, t: Ints) -> Columns:
-    """Features of the equipment `ids[e]` at the cut-offs `t`, by name."""
-    found = readings(history)
-    begin = t[:, None] - np.array([window_us(w) for w in spec.windows], dtype=np.int64)
-    nothing = np.full((len(t), len(spec.windows), len(kernels.STATISTICS)), np.nan)
-    out: Columns = {}
-    for signal in vocabulary.signals:
-        series = found.numbers(ids, signal)[e]
-        all_of = nothing  # most signals are of another class of machine: one row asks the kernel for its own only
-        if (series >= 0).any():
-            all_of = found.statistics(series, begin, t, t, limits(history, ids, signal, e, t))
-        for k, w in enumerate(spec.windows):
-            for statistic in spec.statistics:
-                out[f"{signal}.{statistic}.{w}"] = all_of[:, k, _PLACE[statistic]]
-        if spec.change and len(spec.windows) > 1:
-            mean, spread = all_of[:, :, _PLACE["mean"]], all_of[:, -1, _PLACE["std"]]
-            spread = np.where(spread > 0, spread, np.nan)
-            out[f"{signal}.change.{spec.windows[0]}"] = (mean[:, 0] - mean[:, -1]) / spread
-    return out
+SENSORS = FeatureSet("sensors", "equipment", "Windowed statistics of readings.", words)
+
+
+def signal_values(signal: str, words: Vocabulary) -> Values:
+    """What templates say of a signal: its name, its unit, and the unit of its trend."""
+    unit = words.units.get(signal, "")
+    return {"signal": signal, "unit": unit, "per_day": f"{unit or '1'}/d"}
+
+
+def each_signal(spec: FeatureSpec, words: Vocabulary) -> list[Values]:
+    return [signal_values(s, words) for s in words.signals]
+
+
+def _wanted(statistic: str, spec: FeatureSpec, words: Vocabulary) -> bool:
+    return spec.sensors is not None and statistic in spec.sensors.statistics
+
+
+def lengths(spec: SensorSpec) -> tuple[int, ...]:
+    """Lengths of the windows in microseconds, ascending."""
+    return tuple(window_us(w) for w in spec.windows)
+
+
+def _needed(spec: SensorSpec) -> tuple[str, ...]:
+    """Statistics that the features of a spec are made of."""
+    more = ("mean", "std") if spec.change or spec.baseline or spec.fleet else ()
+    return tuple(dict.fromkeys((*spec.statistics, *more)))
+
+
+def of_windows(ask: Ask) -> dict[str, Floats]:
+    """Each statistic that the spec needs, (n, signals, windows): one pass of all windows for a series."""
+
+    def make() -> dict[str, Floats]:
+        spec = ask.spec.sensors
+        if spec is None:
+            return {}
+        begin = ask.t[:, None] - np.array(lengths(spec), dtype=np.int64)
+        return over_signals(ask, begin, ask.t, _needed(spec), leaf_of(lengths(spec)))
+
+    return ask.keep("statistics", make)
+
+
+def over_signals(
+    ask: Ask, begin: Ints, end: Ints, wanted: Sequence[str], leaf: int
+) -> dict[str, Floats]:
+    """Statistics of every signal over [begin, end) as known strictly before t: (n, signals, intervals) each."""
+    found, ids, e, t, signals = ask.readings(), ask.ids, ask.subject, ask.t, ask.words.signals
+    starts = np.flatnonzero(np.diff(e, prepend=-1)) if len(e) else e  # rows are sorted by equipment and time
+    stops = np.append(starts[1:], len(e))
+    tasks = [
+        Task(int(i), slice(int(starts[g]), int(stops[g])), j)
+        for j, signal in enumerate(signals) for g, i in enumerate(found.numbers(ids[e[starts]], signal)) if i >= 0
+    ]
+    asked = {task.column for task in tasks}  # most signals are of another class of machine
+    free = limitless(len(t))
+    bounds = [limits(ask.history, ids, s, e, t) if j in asked else free for j, s in enumerate(signals)]
+    made = statistics(found, tasks, begin, end, t, bounds, wanted, leaf)
+    return {name: made[:, :, :, i].transpose(1, 0, 2) for i, name in enumerate(wanted)}
+
+
+def _statistic(statistic: str, ask: Ask) -> Floats:
+    return of_windows(ask)[statistic]
+
+
+def witnessed(readings: pd.DataFrame, inside: pd.Series) -> pd.DataFrame:
+    """The readings inside; where there are none, the last one, which shows that there is such a series."""
+    return readings[inside] if inside.any() else readings.sort_values("ts").tail(1)
+
+
+def series_rows(trace: Trace) -> Lines:
+    series = {"equipment_id": trace.subject, "signal": trace.values["signal"]}
+    found = trace.known("readings", **series)
+    return {"readings": witnessed(found, found["ts"] >= trace.start), "signals": trace.known("signals", **series)}
+
+
+for _name, (_meaning, _unit) in STATISTICS.items():
+    SENSORS.feature(
+        f"{{signal}}.{_name}.{{window}}", f"{_meaning} over the last {{length}}", _unit, source="readings",
+        group="{signal}", look_back="{window}", over=(each_signal, windows("sensors")), when=partial(_wanted, _name),
+        at="ts", rows=series_rows,
+    )(partial(_statistic, _name))
+
+
+def _changes(spec: FeatureSpec, words: Vocabulary) -> list[Values]:
+    """The shortest window against the longest."""
+    if spec.sensors is None or not spec.sensors.change or len(spec.sensors.windows) < 2:
+        return []
+    short, long = spec.sensors.windows[0], spec.sensors.windows[-1]
+    return [{"short": short, "short_length": plain(short), "long": long, "long_length": plain(long)}]
+
+
+@SENSORS.feature(
+    "{signal}.change.{short}", "change of {signal} in the last {short_length} against its own last {long_length}",
+    "standard deviations", source="readings", group="{signal}", look_back="{long}", over=(each_signal, _changes),
+    at="ts", rows=series_rows,
+)
+def _change(ask: Ask) -> Floats:
+    mean, spread = of_windows(ask)["mean"], of_windows(ask)["std"][:, :, -1]
+    return ((mean[:, :, 0] - mean[:, :, -1]) / positive(spread))[:, :, None]
+
+
+def positive(spread: Floats) -> Floats:
+    """A spread to divide by: NaN where there is none."""
+    return np.where(spread > 0, spread, np.nan)
 
 
 def during(
-    found: Readings, statistics: tuple[str, ...], series: Ints, begin: Ints, end: Ints, at: Ints
+    found: ReadingsLike, wanted: Sequence[str], series: Ints, begin: Ints, end: Ints, at: Ints
 ) -> list[Floats]:
-    """Statistics of readings in [begin, end], both ends included, as known strictly before `at` (n,); end < at."""
-    free = np.full(len(series), np.inf)
-    out = found.statistics(series, begin[:, None], end + 1, at, (-free, free))
-    return [out[:, 0, _PLACE[s]] for s in statistics]
+    """Statistics of readings in [begin, end], both ends included, as known strictly before `at` (n,); end < at.
+
+    series (n,): -1 for none.
+    """
+    order = np.lexsort((end, series))
+    groups = np.split(order, np.flatnonzero(np.diff(series[order])) + 1)
+    tasks = [Task(int(series[g[0]]), g, 0) for g in groups if len(g) and series[g[0]] >= 0]
+    free = [limitless(len(series))]
+    made = statistics(found, tasks, begin[:, None], end + 1, at, free, list(wanted), leaf_of(()))
+    return [made[0, :, 0, i] for i in range(len(wanted))]

@@ -1,7 +1,7 @@
 """What a model's YAML asks of the features, and the words that a plan fixes from the data.
 
-`FeatureSpec` is the `features:` block of a model YAML and `LabelSpec` its `label:` block; both forbid keys that they do
-not know. `Vocabulary` holds the words (signals, codes, steps, lots' attributes) that were seen before the end of the
+`FeatureSpec` is the `features:` block of a model YAML and `LabelSpec` its `labels:` block; both forbid keys that they
+do not know. `Vocabulary` holds the words (signals, codes, steps, lots' attributes) that were seen before the end of the
 training period, so that a matrix made next year has the columns of today.
 """
 
@@ -19,9 +19,11 @@ HOUR_US = 3_600_000_000
 DAY_US = 86_400_000_000
 
 Statistic = Literal[
-    "count", "mean", "std", "min", "max", "first", "last", "slope", "out_of_limits", "gap", "share_good"
+    "count", "mean", "std", "min", "max", "first", "last", "slope", "out_of_limits", "gap", "share_good", "hours_out",
+    "excursions", "median", "iqr",
 ]
 WorkKind = Literal["corrective", "preventive", "inspection", "calibration"]
+EventKind = Literal["alarm", "error", "state"]
 
 
 def window_us(text: str) -> int:
@@ -30,11 +32,6 @@ def window_us(text: str) -> int:
     if not match:
         raise ValueError(f"'{text}' is no look-back; write a whole number and min, h or d, such as 30min, 24h or 7d")
     return int(match[1]) * _UNIT_US[match[2]]
-
-
-def _window(text: str) -> str:
-    window_us(text)
-    return text
 
 
 def _look_back(text: str) -> str:
@@ -62,7 +59,6 @@ def _switch(value: Any) -> Any:
 Windows = Annotated[
     tuple[Annotated[str, AfterValidator(_look_back)], ...], Field(min_length=1), AfterValidator(_ascending)
 ]
-Duration = Annotated[str, AfterValidator(_window)]
 
 
 class _Block(BaseModel):
@@ -78,6 +74,33 @@ class SensorSpec(_Block):
         "mean", "std", "min", "max", "last", "slope", "count", "out_of_limits", "gap", "share_good"
     )
     change: bool = True  # mean of the shortest window against the longest, in its standard deviations
+    baseline: Annotated[str, AfterValidator(_look_back)] | None = None  # how far back the equipment's usual level reads
+    fleet: bool = False  # against the other equipment of its class
+    since_maintenance: bool = False  # trend and change since work on the equipment was last closed
+
+    @model_validator(mode="after")
+    def _baseline_is_longer(self) -> SensorSpec:
+        if self.baseline is not None and window_us(self.baseline) <= window_us(self.windows[-1]):
+            raise ValueError(f"a baseline of {self.baseline}; longer than the longest window, {self.windows[-1]}")
+        return self
+
+
+class SpectraSpec(_Block):
+    """Spectra of signals that are recorded at a high rate.
+
+    signals: named one by one, none by default; window: what a spectrum is made of; bands: from, to, in Hz.
+    """
+
+    signals: tuple[str, ...] = ()
+    window: Annotated[str, AfterValidator(_look_back)] = "10min"
+    bands: tuple[tuple[float, float], ...] = ()
+
+    @model_validator(mode="after")
+    def _bands_ascend(self) -> SpectraSpec:
+        wrong = [list(b) for b in self.bands if not 0 <= b[0] < b[1]]
+        if wrong:
+            raise ValueError(f"bands {wrong}; write [from, to] in Hz, from less than to")
+        return self
 
 
 class MaintenanceSpec(_Block):
@@ -99,6 +122,13 @@ class DowntimeSpec(_Block):
     """Stops."""
 
     windows: Windows = ("24h", "7d")
+
+
+class OwnSpec(_Block):
+    """Features of your own (`features/own.py`). only: names or patterns of those that are taken; empty takes all."""
+
+    windows: Windows = ("7d", "30d")
+    only: tuple[str, ...] = ()
 
 
 class StepReadingSpec(_Block):
@@ -145,36 +175,94 @@ class BatchSpec(_Block):
 
 
 class FeatureSpec(_Block):
-    """The `features:` block of a model YAML. `{}` is a good start; a block may be `true`, `false` or its settings."""
+    """The `features:` block of a model YAML. `{}` is a good start; a block may be `true`, `false` or its settings.
+
+    exclude: names, or patterns such as `*.gap.*`, of features that the model leaves out.
+    """
 
     sensors: Annotated[SensorSpec | None, BeforeValidator(_switch)] = SensorSpec()
+    spectra: Annotated[SpectraSpec | None, BeforeValidator(_switch)] = None
     maintenance: Annotated[MaintenanceSpec | None, BeforeValidator(_switch)] = MaintenanceSpec()
     events: Annotated[EventSpec | None, BeforeValidator(_switch)] = EventSpec()
     downtime: Annotated[DowntimeSpec | None, BeforeValidator(_switch)] = DowntimeSpec()
     static: bool = True
     calendar: bool = False
+    own: Annotated[OwnSpec | None, BeforeValidator(_switch)] = None
     batches: Annotated[BatchSpec | None, BeforeValidator(_switch)] = BatchSpec()
+    exclude: tuple[str, ...] = ()
+
+
+def _length(text: str) -> str:
+    if not _WINDOW.match(text):
+        raise ValueError("a length of time: a whole number and min, h or d, such as 30min, 4h or 90d")
+    return text
+
+
+def _positive(text: str) -> str:
+    if window_us(_length(text)) <= 0:
+        raise ValueError("a length of time longer than nothing, such as 90d")
+    return text
+
+
+def _stops(value: Any) -> Any:
+    if isinstance(value, bool) or value == "planned":
+        return value
+    raise ValueError("true, false or planned")
+
+
+Length = Annotated[str, AfterValidator(_length)]
+Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+
+
+class EventFailureSpec(_Block):
+    """Which events are failures, where a site keeps a list of failures and no orders; the code is the failure mode."""
+
+    kind: EventKind = "error"
+    codes: Literal["all"] | Names = "all"
 
 
 class FailureSpec(_Block):
-    """Which work orders are failures."""
+    """What counts as a failure: orders, events and the end of life, each where it is asked for.
+
+    kinds: kinds of work orders that are failures. modes: of these orders only the ones with such a failure mode.
+    events: such events too. retirement: `retired_at` is the failure itself (mode "end_of_life"), for equipment that is
+    run until it fails.
+    """
 
     kinds: tuple[WorkKind, ...] = ("corrective",)
     modes: Literal["all"] | tuple[str, ...] = "all"
+    events: Annotated[EventFailureSpec | None, BeforeValidator(_switch)] = None
+    retirement: bool = False
+
+    @model_validator(mode="after")
+    def _something_fails(self) -> FailureSpec:
+        if not self.kinds and self.events is None and not self.retirement:
+            raise ValueError("found no kinds, no events and no retirement, allowed: at least one of them is a failure")
+        return self
 
 
 class LabelSpec(_Block):
-    """What is predicted for an equipment: the time to its next failure.
+    """What is predicted for an equipment: the time to its next failure. Exact rules: `features.labels`.
 
     censor_at: kinds of orders that end the life without a failure (a preventive replacement).
-    exclude_downtime: cut-offs at which the equipment stood carry no exposure (0 h, censored).
-    episode_gap: orders of the same mode opened within this time of the one before are the same failure.
+    censor_by: `equipment`: any such order does; `mode`: only one whose failure mode is predicted, or that names none.
+    unobserved_after: an equipment of which nothing is recorded for longer is no longer observed.
+    exclude_downtime: cut-offs at which the equipment stood carry no exposure (`planned`: in planned stops only).
+    episode_gap: records of a failure within this time of the one before are the same failure.
+    episode_by: `mode`: only those of the same mode; `equipment`: any, and also while an order of it is still open.
+    exclude_episodes: cut-offs at which the equipment was already failed and under repair carry no exposure.
+    lead: a failure sooner than this after the cut-off comes too soon to act on; such a row carries no exposure.
     """
 
     failure: FailureSpec = FailureSpec()
     censor_at: tuple[WorkKind, ...] = ()
-    exclude_downtime: bool = False
-    episode_gap: Duration = "0h"
+    censor_by: Literal["equipment", "mode"] = "equipment"
+    unobserved_after: Annotated[str, AfterValidator(_positive)] | None = None
+    exclude_downtime: Annotated[bool | Literal["planned"], BeforeValidator(_stops)] = False
+    episode_gap: Length = "0h"
+    episode_by: Literal["mode", "equipment"] = "mode"
+    exclude_episodes: bool = False
+    lead: Length = "0h"
 
 
 class Vocabulary(_Block):
@@ -182,6 +270,8 @@ class Vocabulary(_Block):
 
     signals: tuple[str, ...] = ()
     units: dict[str, str] = {}
+    spectra: tuple[str, ...] = ()
+    spectra_units: dict[str, str] = {}
     kinds: tuple[str, ...] = ()
     modes: tuple[str, ...] = ()
     event_kinds: tuple[str, ...] = ()
@@ -198,3 +288,5 @@ class Vocabulary(_Block):
     own_results: tuple[str, ...] = ()
     lagged: tuple[str, ...] = ()
     orders: bool = False
+    alarms: bool = False
+    own: dict[str, tuple[str, ...]] = {}

@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from features.spec import FeatureSpec, LabelSpec
+from features.spec import HOUR_US, FeatureSpec, LabelSpec, window_us
 from models.decision import Costs
 from models.yaml_problems import Duration, problems, utc_time
 from plant.errors import SiteError, UnknownId, listing, nearest
@@ -195,6 +195,11 @@ class FailureSpec(ModelSpec):
         """Horizons in hours."""
         return tuple(h.hours for h in self.horizons)
 
+    @property
+    def lead_h(self) -> float:
+        """Hours after the cut-off in which a failure comes too soon to act on."""
+        return window_us(self.labels.lead) / HOUR_US
+
     @model_validator(mode="after")
     def _consistent(self) -> FailureSpec:
         hours = self.horizons_h
@@ -204,6 +209,9 @@ class FailureSpec(ModelSpec):
             wrong.append(f"horizons: found [{written}], allowed: strictly increasing")
         if self.decision_horizon.hours not in hours:
             wrong.append(f"decision_horizon: found '{self.decision_horizon}', allowed: one of the horizons: {written}")
+        if self.lead_h >= hours[0]:
+            wrong.append(f"labels.lead: found '{self.labels.lead}', allowed: shorter than the shortest horizon, "
+                         f"{self.horizons[0]}")
         if wrong:
             raise ValueError("\n".join(wrong))
         return self

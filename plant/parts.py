@@ -7,7 +7,8 @@ groups, so that statistics of the row groups lead to a series. The footer says h
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -142,21 +143,29 @@ def _iso(micros: int) -> str:
 
 
 def stretches(
-    paths: Iterable[Path], columns: list[str] | None = None, between: tuple[int, int] | None = None
+    paths: Iterable[Path],
+    columns: list[str] | None = None,
+    between: tuple[int, int] | None = None,
+    equipment: Collection[str] | None = None,
 ) -> Iterator[pa.Table]:
     """The stretches of some parts, words dictionary-encoded, other columns as the contract of readings has them.
 
-    between: leaves out the row groups without a time from the first to the second (µs since 1970).
+    between: leaves out the row groups without a time from the first to the second (µs since 1970). equipment: leaves
+    out those without a reading of these. What is left may hold other rows too.
     """
+    names = None if equipment is None else sorted(equipment)
     for path in paths:
         file = pq.ParquetFile(path, read_dictionary=_WORDS)
         wanted = columns or SCHEMA.names
-        at = file.schema_arrow.get_field_index("ts")
+        at, who = (file.schema_arrow.get_field_index(name) for name in ("ts", "equipment_id"))
         counts = json.loads((file.metadata.metadata or {}).get(_STRETCHES, b"null")) or [1] * file.num_row_groups
         start = 0
         for count in counts:
             groups = [
-                g for g in range(start, start + count) if between is None or _overlaps(file.metadata, g, at, between)
+                g
+                for g in range(start, start + count)
+                if (between is None or _overlaps(file.metadata, g, at, between))
+                and (names is None or _names(file.metadata, g, who, names))
             ]
             start += count
             if groups:
@@ -169,6 +178,27 @@ def _overlaps(metadata: Any, group: int, column: int, between: tuple[int, int]) 
         return True
     low, high = statistics.min_raw, statistics.max_raw
     return bool(high >= between[0] and low <= between[1])
+
+
+def _names(metadata: Any, group: int, column: int, names: list[str]) -> bool:
+    """Whether one of the sorted `names` lies between the lowest and the highest word of a row group."""
+    statistics = metadata.row_group(group).column(column).statistics
+    if statistics is None or not statistics.has_min_max:
+        return True
+    low, high = bisect_left(names, str(statistics.min)), bisect_right(names, str(statistics.max))
+    return low < high
+
+
+def empty_everywhere(paths: Iterable[Path], column: str) -> bool:
+    """Whether the statistics of all row groups say that a column holds no value."""
+    for path in paths:
+        metadata = pq.read_metadata(path)
+        at = metadata.schema.names.index(column)
+        for g in range(metadata.num_row_groups):
+            chunk = metadata.row_group(g).column(at)
+            if chunk.statistics is None or chunk.statistics.null_count != chunk.num_values:
+                return False
+    return True
 
 
 def _typed(table: pa.Table) -> pa.Table:

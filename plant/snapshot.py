@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from plant.errors import NotReady
 from plant.mapping import QUARANTINE_COLUMNS
-from plant.parts import READINGS, stretches
+from plant.parts import READINGS, empty_everywhere, stretches
 from plant.row_versions import KEY, ROW
 from plant.tables import LINEAGE, TABLES, Table, conform, empty_frame
 
@@ -93,17 +93,20 @@ class Snapshot:
             )
         return self._frames[name]
 
-    def scan(self, name: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    def scan(
+        self, name: str, columns: list[str] | None = None, equipment: Collection[str] | None = None
+    ) -> Iterator[pa.Table]:
         """A table in stretches of bounded size, words dictionary-encoded; columns of the contract and the lineage.
 
         Within a stretch of readings the rows are sorted by equipment_id, signal and ts; stretches come in the order in
-        which they were loaded. All versions of a row are there.
+        which they were loaded. All versions of a row are there. equipment: leaves out readings of others where that
+        saves reading them; some of theirs may remain.
         """
         version = self.manifest["tables"].get(name)
         if version is None:
             return
         if name == READINGS:
-            yield from stretches(self.files(name), columns)
+            yield from stretches(self.files(name), columns, equipment=equipment)
             return
         yield _stretch(TABLES[name], self.table(name), columns)
 
@@ -118,6 +121,11 @@ class Snapshot:
         if name is None:
             return pd.DataFrame(columns=["equipment_id", "signal", "rows", "first_ts", "last_ts"])
         return pd.read_parquet(self.folder / "loads" / str(name))
+
+    @cached_property
+    def readings_in_time(self) -> bool:
+        """Whether no reading says when it was recorded: each came in time, and none was ever corrected."""
+        return empty_everywhere(self.files(READINGS), "recorded_at")
 
     def _read(self, table: Table, version: int) -> pd.DataFrame:
         if table.name == READINGS:  # millions of rows: the repeating words stay categories

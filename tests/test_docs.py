@@ -27,7 +27,7 @@ def build() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["tables.md", "cli.md", "site.schema.json"])
+@pytest.mark.parametrize("name", ["tables.md", "features.md", "cli.md", "site.schema.json"])
 def test_reference_page_is_what_the_code_says(build: ModuleType, name: str) -> None:
     page = ROOT / "docs" / "reference" / name
     assert page.exists(), f"docs/reference/{name} is missing: run `make docs` and commit it"
@@ -44,6 +44,17 @@ def test_every_table_column_and_key_is_on_the_page(build: ModuleType) -> None:
         for column in table.columns:
             shown = f"**{column.name}**" if column.name in table.key else column.name
             assert f"\n| {shown} |" in section, f"{table.name}.{column.name}"
+
+
+def test_every_feature_of_every_set_is_on_the_page(build: ModuleType) -> None:
+    from features.catalogue import SETS
+
+    page = build.features_page()
+    for of in SETS:
+        section = page.split(f"\n## {of.meaning.rstrip('.')}\n")[1].split("\n## ")[0]
+        assert f"Block `{of.key}` of {of.kind} models" in section
+        for d in of.definitions:
+            assert f"\n| `{d.name}` | {d.meaning} | {d.unit} | {d.look_back} | {d.source} |" in section, d.name
 
 
 def test_every_command_has_a_help_text_and_an_example(build: ModuleType) -> None:

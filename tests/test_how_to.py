@@ -1,4 +1,7 @@
-"""The how-to pages work as printed: their commands run in order in an empty folder, and print what the page says."""
+"""The how-to pages work as printed: their commands run in order in an empty folder, and print what the page says.
+
+A page that changes the code says so (`IN_A_COPY`) and runs in a copy of the project.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,17 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import missing
-from tests.running import COMMAND, environment
+from tests.running import COMMAND, ROOT, environment
 
 PAGES = sorted((Path(__file__).parent.parent / "docs" / "how-to").glob("*.md"))
 _CUT = "--- the next block ---"
+IN_A_COPY = "<!-- in a copy of the project -->"
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -48,14 +53,28 @@ def not_shown(said: str, printed: str) -> str:
     return ""
 
 
+def copy_project(folder: Path) -> None:
+    """The code, the sites and the docs, with what was compiled of them; no data, no history."""
+    for name in ("plant", "features", "models", "training", "serving", "governance", "sites", "docs"):
+        shutil.copytree(ROOT / name, folder / name)
+    for name in ("steadyline.py", "pyproject.toml"):
+        shutil.copy2(ROOT / name, folder / name)
+
+
 def run(page: Path, folder: Path) -> list[tuple[str, str]]:
     """(what the page says, what was printed) of each block, all of them run in one shell that stops at a failure."""
-    every = blocks(page)
-    script = ["set -euo pipefail", f'steadyline() {{ command {shlex.join(COMMAND)} "$@"; }}']
+    every, command = blocks(page), list(COMMAND)
+    home = environment(folder / "var") | {"COLUMNS": "200"}
+    if IN_A_COPY in page.read_text(encoding="utf-8"):
+        copy_project(folder)
+        command, home["PYTHONPATH"] = [sys.executable, str(folder / "steadyline.py")], str(folder)
+        home["STEADYLINE_HOME"] = str(folder / "var")  # MLflow's runs stay in the copy's state too
+    else:
+        del home["STEADYLINE_HOME"]  # as a reader has it: var/ below the working folder
+    script = ["set -euo pipefail", f'steadyline() {{ command {shlex.join(command)} "$@"; }}',
+              f'python() {{ command {shlex.quote(sys.executable)} "$@"; }}']
     for commands, _ in every:
         script += [commands, f"echo {shlex.quote(_CUT)}"]
-    home = environment(folder / "var") | {"COLUMNS": "200"}
-    del home["STEADYLINE_HOME"]  # as a reader has it: var/ below the working folder
     done = subprocess.run(["bash", "-c", "\n".join(script)], cwd=folder, env=home, capture_output=True, text=True)
     printed = done.stdout.split(_CUT + "\n")
     assert done.returncode == 0, f"{page.name}, block {len(printed)}:\n{printed[-1]}\n{done.stderr}"
@@ -71,8 +90,8 @@ def test_the_page_works_as_printed(page: Path, tmp_path: Path) -> None:
         assert not (part := not_shown(said, printed)), f"{page.name} says '{part}', but printed was:\n{printed}"
 
 
-def test_there_is_a_page_on_connecting_a_site() -> None:
-    assert "connect-a-site" in [p.stem for p in PAGES]
+def test_the_pages_are_there() -> None:
+    assert {"connect-a-site", "add-a-feature"} <= {p.stem for p in PAGES}
 
 
 def test_a_difference_would_be_seen() -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from features.asof import as_of
 from features.assemble import FeaturePlan, Matrix, equipment_matrix, plan
-from features.labels import cutoff_grid, failure_labels
+from features.labels import cutoff_grid, failure_labels, label_report
 from models import metrics
 from models.baselines import AgeModel
 from models.calibration import Calibration
@@ -74,6 +74,20 @@ def population(snapshot: SnapshotLike, spec: FailureSpec) -> list[str]:
     return sorted(chosen.astype(str))
 
 
+def period(snapshot: SnapshotLike, spec: FailureSpec) -> tuple[list[str], pd.Timestamp, pd.Timestamp, pd.Timestamp]:
+    """Equipment of the model, start and end of its rows, and the start of the test period. Raises SteadylineError."""
+    equipment = population(snapshot, spec)
+    end = min(spec.cutoffs.end or snapshot.data_end, snapshot.data_end)
+    start = spec.cutoffs.start or _first_time(snapshot, equipment)
+    return equipment, start, end, test_start(start, end, spec.split)
+
+
+def failure_plan(snapshot: SnapshotLike, spec: FailureSpec) -> FeaturePlan:
+    """The features that training on this snapshot would take. Raises SteadylineError."""
+    equipment, _, _, first = period(snapshot, spec)
+    return plan(snapshot, spec.features, "equipment", first, equipment)
+
+
 @dataclass(frozen=True)
 class Prepared:
     """All that stands before the first fit: rows, what is known of them, the folds, the matrix."""
@@ -109,7 +123,9 @@ def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress 
         )
         fits.append(_fit(snapshot, spec, cutoffs, times, ready.matrix, modes, ready.start, fold))
     evidence = _evidence(spec, cutoffs, labels, fits, ready.start, ready.end, snapshot.data_end)
-    return FailureTraining(ready.plan, ready.matrix, modes, fits, {**evidence, "audit": audit.as_dict()})
+    evidence["labels"] = _label_reports(snapshot, spec, cutoffs, fits)
+    evidence["audit"] = audit.as_dict()
+    return FailureTraining(ready.plan, ready.matrix, modes, fits, evidence)
 
 
 def audit_features(snapshot: SnapshotLike, spec: FailureSpec, ready: Prepared) -> Audit:
@@ -126,10 +142,7 @@ def audit_features(snapshot: SnapshotLike, spec: FailureSpec, ready: Prepared) -
 
 def prepare_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress = lambda _: None) -> Prepared:
     """Cut-offs, folds and features. Raises SteadylineError for no equipment or a split outside the data."""
-    equipment = population(snapshot, spec)
-    end = min(spec.cutoffs.end or snapshot.data_end, snapshot.data_end)
-    start = spec.cutoffs.start or _first_time(snapshot, equipment)
-    first = test_start(start, end, spec.split)
+    equipment, start, end, first = period(snapshot, spec)
     rows = len(equipment) * ((end - start) / pd.Timedelta(hours=spec.cutoffs.every.hours))
     if rows > _MOST_ROWS:
         raise SteadylineError(
@@ -182,6 +195,19 @@ def events_within(labels: pd.DataFrame, horizons_h: tuple[float, ...], watched_h
     return np.where(horizon <= watched_h[:, None], told, np.nan)
 
 
+def _label_reports(
+    snapshot: SnapshotLike, spec: FailureSpec, cutoffs: pd.DataFrame, fits: list[FailureFit]
+) -> dict[str, Any]:
+    """Labels of the training rows, as the version knew them, and of all tested rows, in hindsight."""
+    origin = fits[-1].fold.origin
+    before = cutoffs[cutoffs["t"] < origin]
+    tested = cutoffs.iloc[np.concatenate([f.rows for f in fits])]
+    return {
+        "train": label_report(as_of(snapshot, origin), spec.labels, before, until=origin).as_dict(),
+        "test": label_report(snapshot, spec.labels, tested).as_dict(),
+    }
+
+
 def _hours_until(times: pd.DatetimeIndex, end: pd.Timestamp) -> np.ndarray:
     return np.asarray((end - times) / pd.Timedelta(hours=1), dtype=np.float64)
 
@@ -195,7 +221,8 @@ def _codes(labels: pd.DataFrame, modes: tuple[str, ...]) -> np.ndarray:
 def _hazard(spec: FailureSpec, matrix: Matrix) -> HazardModel:
     names = [f.name for f in matrix.features]
     return HazardModel(
-        edges_from_horizons(spec.horizons_h),
+        # No failure is counted before the lead: an edge there keeps that stretch out of the first hazard after it.
+        sorted({*edges_from_horizons(spec.horizons_h), spec.lead_h}),
         spec.lightgbm.params(),
         spec.lightgbm.rounds or 200,
         spec.seed,
@@ -263,20 +290,26 @@ def _baselines(
     horizons = spec.horizons_h
     event = events_within(known, horizons, watched)
     constant = np.nanmean(event, axis=0)
-    age = _hours_since_failure(snapshot, spec, cutoffs)
-    model = AgeModel(look_ahead_h=horizons[-1]).fit(
-        age[before], known["duration_h"], np.where(known["observed"], 0, -1)
+    # Rows are at risk from the lead on, and by then so much older.
+    age, lead = _hours_since_failure(snapshot, spec, cutoffs) + spec.lead_h, spec.lead_h
+    model = AgeModel(look_ahead_h=horizons[-1] - lead).fit(
+        age[before], np.maximum(known["duration_h"] - lead, 0.0), np.where(known["observed"], 0, -1)
     )
-    risk = model.predict_risk(age[test], horizons).sum(axis=1)
+    risk = model.predict_risk(age[test], [h - lead for h in horizons]).sum(axis=1)
     return {"base_rate": np.tile(constant, (int(test.sum()), 1)), "age": risk}
 
 
 def _hours_since_failure(snapshot: SnapshotLike, spec: FailureSpec, cutoffs: pd.DataFrame) -> np.ndarray:
-    """(n,) hours since the last failure opened strictly before t; NaN where there was none."""
-    orders = snapshot.table("work_orders")
-    failures = orders.loc[orders["kind"].isin(spec.labels.failure.kinds), ["equipment_id", "opened_at"]].sort_values(
-        "opened_at"
-    )
+    """(n,) hours since the last record of a failure strictly before t; NaN where there was none."""
+    failing, orders = spec.labels.failure, snapshot.table("work_orders")
+    failures = orders.loc[orders["kind"].isin(failing.kinds), ["equipment_id", "opened_at"]]
+    if failing.events is not None:
+        events = snapshot.table("events")
+        events = events[events["kind"] == failing.events.kind]
+        if failing.events.codes != "all":
+            events = events[events["code"].isin(failing.events.codes)]
+        failures = pd.concat([failures, events[["equipment_id", "ts"]].rename(columns={"ts": "opened_at"})])
+    failures = failures.sort_values("opened_at")
     asked = cutoffs.assign(row=np.arange(len(cutoffs))).sort_values("t")
     joined = pd.merge_asof(
         asked, failures, left_on="t", right_on="opened_at", by="equipment_id", allow_exact_matches=False

@@ -60,6 +60,32 @@ def with_targets(spec: QualitySpec, attributes: tuple[str, ...]) -> QualitySpec:
     return spec.model_copy(update={"features": features})
 
 
+def quality_plan(snapshot: SnapshotLike, spec: QualitySpec) -> FeaturePlan:
+    """The features that training on this snapshot would take. Raises SteadylineError."""
+    attributes = _attributes(snapshot, spec)
+    spec = with_targets(spec, attributes)
+    _, cuts = _gates_and_folds(snapshot, spec, quality_targets(snapshot, attributes))
+    return plan(snapshot, spec.features, "batch", cuts[0].origin, None)
+
+
+def _gates_and_folds(
+    snapshot: SnapshotLike, spec: QualitySpec, targets: pd.DataFrame
+) -> tuple[dict[str, pd.DataFrame], list[Fold]]:
+    """Rows of each gate, and the folds by when tested batches passed the first one. Raises SteadylineError."""
+    batches = snapshot.table("batches").drop_duplicates("batch_id", keep="last").set_index("batch_id")
+    covered = set(batches.index[[spec.population.covers(str(p)) for p in batches["product"]]])
+    gates = {gate: _gate_rows(snapshot, gate, covered, batches) for gate in spec.gates}
+    tested = gates[spec.gates[0]]
+    tested = tested[tested["batch_id"].isin(targets["batch_id"])]
+    if len(tested) < 2:
+        raise SteadylineError(
+            "no_results",
+            f"model '{spec.name}' finds no batch with approved results",
+            hint="connect laboratory results, or correct population.product",
+        )
+    return gates, _folds(tested["t"], spec)
+
+
 @dataclass(frozen=True)
 class Prepared:
     """All that stands before the first fit: rows at the gates, targets, folds, matrices, the results of each day."""
@@ -117,18 +143,7 @@ def prepare_quality(snapshot: SnapshotLike, spec: QualitySpec, progress: Progres
     attributes = _attributes(snapshot, spec)
     spec = with_targets(spec, attributes)
     targets = quality_targets(snapshot, attributes)
-    batches = snapshot.table("batches").drop_duplicates("batch_id", keep="last").set_index("batch_id")
-    covered = set(batches.index[[spec.population.covers(str(p)) for p in batches["product"]]])
-    gates = {gate: _gate_rows(snapshot, gate, covered, batches) for gate in spec.gates}
-    tested = gates[spec.gates[0]]
-    tested = tested[tested["batch_id"].isin(targets["batch_id"])]
-    if len(tested) < 2:
-        raise SteadylineError(
-            "no_results",
-            f"model '{spec.name}' finds no batch with approved results",
-            hint="connect laboratory results, or correct population.product",
-        )
-    cuts = _folds(tested["t"], spec)
+    gates, cuts = _gates_and_folds(snapshot, spec, targets)
     entered = gates[spec.gates[0]].set_index("batch_id")["t"]
     # A batch belongs to one fold at every gate: that in which it passed the first one.
     gates = {gate: rows.assign(entered=rows["batch_id"].map(entered)) for gate, rows in gates.items()}

@@ -37,6 +37,37 @@ def render_task(console: Console, task: dict[str, Any]) -> None:
     console.print(f"  verdict: [{colour}]{escape(task['verdict'])}[/]")
 
 
+def render_features(console: Console, answer: dict[str, Any]) -> None:
+    """The features of a model, in the order of its columns; one line each."""
+    for f in answer["features"]:
+        facts = ", ".join(filter(None, (f["unit"], f["look_back"], f["source"])))
+        console.print(f"[bold]{escape(f['name'])}[/]  {escape(f['meaning'])}  [dim]({escape(facts)})[/]",
+                      highlight=False, soft_wrap=True)
+    console.print(
+        f"{len(answer['features'])} features of {answer['model']}; words known before {answer['train_end'][:10]}",
+        highlight=False,
+    )
+
+
+def render_explained(console: Console, answer: dict[str, Any], most: int = 10) -> None:
+    """Values with the source rows that they were made of, the latest `most` of each."""
+    console.print(f"{answer['subject']} with what was known before {answer['at']}", highlight=False, markup=False)
+    for f in answer["features"]:
+        value = "not known" if f["value"] is None else f"{f['value']:g} {f['unit']}".strip()
+        console.print(f"\n[bold]{escape(f['feature'])}[/] = {escape(value)}  [dim]{escape(f['meaning'])}[/]",
+                      highlight=False, soft_wrap=True)
+        rows = f["rows"]
+        if not rows:
+            console.print("  no row speaks of it")
+        for r in rows[-most:]:
+            file = f"{r['source_file'] or 'no file'}" + (f", line {r['source_line']}" if r["source_line"] else "")
+            when = f"{r['time'][:19].replace('T', ' ')}  " if r["time"] else ""
+            console.print(f"  {r['table']}  {when}{r['key']}  ({r['row']})  {file}", highlight=False, markup=False,
+                          soft_wrap=True)
+        if len(rows) > most:
+            console.print(f"  and {len(rows) - most} more before them; --json lists all")
+
+
 def _failure(console: Console, task: dict[str, Any]) -> None:
     table = Table()
     for name in ("horizon", "failures", "AUC (by age)", "precision (base rate)", "calibration"):

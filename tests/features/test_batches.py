@@ -91,6 +91,73 @@ def test_lags_carry_the_laboratorys_delay_and_never_the_batch_itself(runs: Memor
     assert "result.assay" not in after
 
 
+def test_what_happened_to_the_equipment_while_a_step_ran_is_known_at_its_end(memory: Any) -> None:
+    plant = memory(
+        batches=[{"batch_id": "B", "product": "P", "started_at": at(9)}],
+        batch_steps=[{"batch_id": "B", "step": "pressing", "equipment_id": "p", "started_at": at(10),
+                      "ended_at": at(14)}],
+        events=[{"event_id": str(i), "equipment_id": e, "ts": at(h), "kind": kind, "recorded_at": known}
+                for i, (e, h, kind, known) in enumerate((
+                    ("p", 9.9, "alarm", None), ("p", 10, "alarm", None), ("p", 12, "error", None),
+                    ("p", 13, "state", None), ("p", 14, "alarm", at(20)), ("p", 14.1, "alarm", None),
+                    ("q", 12, "alarm", None)))],
+        downtime=[{"downtime_id": "1", "equipment_id": "p", "started_at": at(9), "ended_at": at(10.5)},
+                  {"downtime_id": "2", "equipment_id": "p", "started_at": at(13), "ended_at": at(30)}],
+        work_orders=[{"work_order_id": str(i), "equipment_id": "p", "kind": kind, "opened_at": at(h)}
+                     for i, (h, kind) in enumerate(((2, "preventive"), (4, "preventive"), (5, "corrective"),
+                                                    (15, "preventive")))],
+    )
+    names = [f"step.pressing.{n}" for n in ("alarms", "stopped", "since_preventive")]
+    at_end, after, later = (values(plant, "B", at(h)) for h in (14, 14.001, 31))
+    assert np.isnan([at_end[n] for n in names]).all()
+    assert [after[n] for n in names] == [2.0, 1.5, 10.0]
+    assert [later[n] for n in names] == [3.0, 1.5, 10.0], "an alarm that was entered late counts from then on"
+
+
+def test_a_lot_that_is_a_batch_of_the_plant_has_the_results_of_that_batch(memory: Any) -> None:
+    """Whether the laboratory books them on the batch or on the lot; a batch is never a lot of its own."""
+    result = {"attribute": "loss", "sampled_at": at(5), "status": "in_spec"}
+    plant = memory(
+        batches=[{"batch_id": b, "product": p, "started_at": at(h)}
+                 for b, p, h in (("I1", "granules", 0), ("I2", "granules", 0), ("B1", "P", 20))],
+        genealogy=[{"batch_id": "B1", "material_lot": lot, "material": m, "used_at": at(20)}
+                   for lot, m in (("I1", "granules"), ("I2", "more"), ("B1", "self"))],
+        lab_results=[{"result_id": "1", "batch_id": "I1", "value": 1.5, "approved_at": at(21), **result},
+                     {"result_id": "2", "material_lot": "I2", "value": 2.5, "approved_at": at(21), **result},
+                     {"result_id": "3", "batch_id": "B1", "value": 9.0, "approved_at": at(21), **result}],
+    )
+    before, after = values(plant, "B1", at(21)), values(plant, "B1", at(22))
+    assert np.isnan(before["material.granules.result.loss"])
+    assert (after["material.granules.result.loss"], after["material.more.result.loss"]) == (1.5, 2.5)
+    assert np.isnan(after["material.self.result.loss"])
+    assert after["material.granules.lot_batches"] == 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([at(h) for h in (24, 96, 150, 200, 260)]))
+def test_a_slow_reference_agrees_on_the_equipment_of_a_step(seed: int, t: pd.Timestamp) -> None:
+    plant = random_plant(seed)
+    made = plan(plant, SPEC, "batch", at(250))
+    matrix = batch_matrix(plant, made, pd.DataFrame({"batch_id": BATCHES, "gate": "g", "t": [t] * len(BATCHES)}))
+    names, view, hour = [f.name for f in matrix.features], as_of(plant, t), pd.Timedelta("1h")
+    events, stops, orders = (view.table(n) for n in ("events", "downtime", "work_orders"))
+    for step in view.table("batch_steps").itertuples():
+        row = dict(zip(names, matrix.values[BATCHES.index(step.batch_id)].tolist(), strict=True))
+        found = [row[f"step.{step.step}.{n}"] for n in ("alarms", "stopped", "since_preventive")]
+        if pd.isna(step.ended_at):
+            assert np.isnan(found).all()
+            continue
+        raised = events[(events["equipment_id"] == step.equipment_id) & events["kind"].isin(["alarm", "error"])]
+        stood = stops[stops["equipment_id"] == step.equipment_id]
+        ends = stood["ended_at"].fillna(t).clip(upper=step.ended_at)
+        lasted = (ends - stood["started_at"].clip(lower=step.started_at)).clip(lower=pd.Timedelta(0))
+        done = orders[(orders["equipment_id"] == step.equipment_id) & (orders["kind"] == "preventive")]
+        done = done.loc[done["opened_at"] <= step.ended_at, "opened_at"]
+        expected = [raised["ts"].between(step.started_at, step.ended_at).sum(), lasted.sum() / hour,
+                    (step.ended_at - done.max()) / hour if len(done) else np.nan]
+        assert found == pytest.approx(expected, rel=1e-12, nan_ok=True), (step, t)
+
+
 def test_an_unknown_batch_is_refused_with_the_nearest(runs: Memory) -> None:
     with pytest.raises(UnknownId) as refused:
         values(runs, "B33", at(1))

@@ -137,7 +137,7 @@ def test_what_is_wrong_is_refused(pump: Memory) -> None:
     with pytest.raises(SteadylineError) as refused_time:
         failure_labels(pump, LabelSpec(), naive)
     assert refused_time.value.code == "naive_time"
-    with pytest.raises(ValidationError, match="look-back"):
+    with pytest.raises(ValidationError, match="a length of time"):
         LabelSpec(episode_gap="soon")
     with pytest.raises(ValidationError):
         LabelSpec.model_validate({"horizon": "24h"})

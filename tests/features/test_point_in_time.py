@@ -17,7 +17,7 @@ SPEC = FeatureSpec.model_validate({
     "sensors": {"windows": ["30min", "6h", "3d"], "statistics": [
         "mean", "std", "min", "max", "first", "last", "slope", "count", "out_of_limits", "gap", "share_good"]},
     "maintenance": {"windows": ["12h", "4d"]}, "events": {"windows": ["6h", "2d"]},
-    "downtime": {"windows": ["6h", "2d"]}, "calendar": True,
+    "downtime": {"windows": ["6h", "2d"]}, "calendar": True, "own": {"windows": ["6h", "4d"]},
     "batches": {"targets": ["assay", "dissolution"],
                 "step_readings": {"statistics": ["count", "mean", "std", "last", "gap"]}},
 })

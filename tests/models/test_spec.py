@@ -94,7 +94,8 @@ risk_class: crtical
 split: {test_share: 2, calibration_shar: .2}
 lightgbm: {rounds: 0, num_leafs: 3}
 features: {sensors: {sgnals: all}, maintenence: true}
-labels: {failure: {kinds: [correctve]}}
+labels: {failure: {kinds: [correctve], events: {kind: eror}}, episode_gap: -3h, unobserved_after: 0d, lead: soon,
+  exclude_downtime: plan, censor_by: component}
 costs: {missed_failure: 10, planned_intervention: -1, flse_alarm: 3}
 population: {equipment_class: 3}
 """
@@ -118,6 +119,12 @@ def test_every_problem_of_every_file_is_told_at_once(site) -> None:
         "a.yaml: lightgbm.rounds: found 0, allowed: greater than or equal to 1",
         "did you mean 'num_leaves'?", "a.yaml: features.sensors.sgnals: is not a key here, allowed: windows, signals",
         "did you mean 'maintenance'?", "a.yaml: labels.failure.kinds[0]: found 'correctve'",
+        "a.yaml: labels.failure.events.kind: found 'eror', allowed: alarm, error, state; did you mean 'error'?",
+        "a.yaml: labels.episode_gap: found '-3h', allowed: a length of time: a whole number and min, h or d",
+        "a.yaml: labels.unobserved_after: found '0d', allowed: a length of time longer than nothing",
+        "a.yaml: labels.lead: found 'soon', allowed: a length of time",
+        "a.yaml: labels.exclude_downtime: found 'plan', allowed: true, false or planned",
+        "a.yaml: labels.censor_by: found 'component', allowed: equipment, mode",
         "a.yaml: costs.planned_intervention: found -1, allowed: greater than 0",
         "a.yaml: costs.false_alarm: is missing",
         "a.yaml: costs.flse_alarm: is not a key here", "a.yaml: population.equipment_class: found 3, allowed: all, or",
@@ -134,6 +141,10 @@ def test_every_problem_of_every_file_is_told_at_once(site) -> None:
     (("[24h, 72h, 7d]", "[24h, 7d, 72h]"), "horizons: found [24h, 7d, 72h], allowed: strictly increasing"),
     (("decision_horizon: 72h", "decision_horizon: 48h"),
      "decision_horizon: found '48h', allowed: one of the horizons: 24h, 72h, 7d"),
+    (("decision_horizon: 72h", "decision_horizon: 72h\nlabels: {lead: 24h}"),
+     "labels.lead: found '24h', allowed: shorter than the shortest horizon, 24h"),
+    (("decision_horizon: 72h", "decision_horizon: 72h\nlabels: {failure: {kinds: []}}"),
+     "labels.failure: found no kinds, no events and no retirement, allowed: at least one of them is a failure"),
     (("folds: 2", "folds: 2, test_share: 0.2"), "split: found {"),
     (("missed_failure: 12000", "missed_failure: 3000"), "missed_failure: found 3000, allowed: more than planned"),
     (("costs: {missed_failure: 12000, planned_intervention: 3000, false_alarm: 1000, currency: EUR}", ""),

@@ -98,7 +98,6 @@ def train(
     from plant.terminal import open_site, progress, show
     from training.show import render_tasks
 
-
     chosen = open_site(site)
     with progress() as tell:
         tasks = _train(chosen, model, tell)
@@ -120,11 +119,29 @@ def retrain(
     from training.run import retrain as run_retrain
     from training.show import render_tasks
 
-
     chosen = open_site(site)
     with progress() as tell:
         task = run_retrain(chosen, model, state_home(), tell)
     show(task, as_json, lambda console: render_tasks(console, [task]))
+
+
+@app.command("audit-features", epilog="Example: `steadyline audit-features tablet_quality`")
+def audit_features(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model's name, or the path of its YAML.")],
+    site: Annotated[str | None, option("--site", metavar="SITE", help="Site, where several have the model.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look for features that would know the future, as every training does; exit code 1 when one blocks."""
+    from plant.terminal import progress, show
+    from training.audit_command import answer, audit_model, find_model, render_audit
+
+    where, spec = find_model(model, site)
+    with progress() as tell:
+        audit = audit_model(where, spec, state_home(), tell)
+    task = answer(where, spec, audit)
+    show(task, as_json, lambda console: render_audit(console, task))
+    if not audit.passed:
+        raise typer.Exit(1)
 
 
 def _train(site: Site, model: str | None, tell: Callable[[str], None]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 import pandas as pd
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -145,6 +146,18 @@ class Capacity(_Strict):
     orders_per_week: Annotated[float, Field(gt=0)] | None = None
 
 
+def _because(value: str) -> str:
+    if len(value.split()) < 3:
+        raise ValueError("a reason of three words or more, which a reviewer understands")
+    return value
+
+
+class AuditSpec(_Strict):
+    """What the leakage audit finds and a person has judged: feature, or pattern with `*` -> why it is honest."""
+
+    accept: dict[Annotated[str, Field(min_length=1)], Annotated[str, AfterValidator(_because)]] = {}
+
+
 class ModelSpec(_Strict):
     """What both tasks share. `risk_class: critical` touches testing or release and needs QA."""
 
@@ -157,6 +170,7 @@ class ModelSpec(_Strict):
     labels: LabelSpec = Field(default_factory=LabelSpec)
     split: Split = Split()
     lightgbm: Boosting = Boosting()
+    audit: AuditSpec = AuditSpec()
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 7
 
     def as_dict(self) -> dict[str, Any]:

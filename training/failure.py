@@ -21,6 +21,9 @@ from models.spec import FailureSpec
 from plant.errors import SteadylineError, listing
 from plant.snapshot import SnapshotLike
 from training.alarms import alarms_in_events
+from training.audit import audit_failure
+from training.audit_finding import Audit, require_passed
+from training.audit_groups import require_embargo
 from training.splits import Fold, calibration_start, folds, test_start
 
 Progress = Callable[[str], None]
@@ -85,10 +88,62 @@ def failure_plan(snapshot: SnapshotLike, spec: FailureSpec) -> FeaturePlan:
     return plan(snapshot, spec.features, "equipment", first, equipment)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """All that stands before the first fit: rows, what is known of them, the folds, the matrix."""
+
+    start: pd.Timestamp
+    end: pd.Timestamp
+    cutoffs: pd.DataFrame
+    folds: list[Fold]
+    plan: FeaturePlan
+    matrix: Matrix
+
+
 def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress = lambda _: None) -> FailureTraining:
-    """Fit and backtest. Raises SteadylineError for too few failures, no equipment or a split outside the data."""
+    """Audit, fit and backtest.
+
+    Raises SteadylineError for too few failures, no equipment, a split outside the data, and (leakage) for features that
+    would know the future.
+    """
+    ready = prepare_failure(snapshot, spec, progress)
+    progress("leakage audit")
+    audit = audit_features(snapshot, spec, ready)
+    require_passed(audit, spec.name)
+    cutoffs, cuts = ready.cutoffs, ready.folds
+    labels = failure_labels(snapshot, spec.labels, cutoffs)
+    # Modes that are known when the last fold begins: one that is first seen later is no word of this model.
+    known = failure_labels(snapshot, spec.labels, cutoffs[cutoffs["t"] < cuts[-1].origin], until=cuts[-1].origin)
+    modes = tuple(sorted(set(known["mode"]) - {""}))
+    times = pd.DatetimeIndex(cutoffs["t"])
+    fits = []
+    for number, fold in enumerate(cuts, 1):
+        progress(
+            f"fold {number} of {spec.split.folds}: fit before {fold.origin:%Y-%m-%d}, test until {fold.end:%Y-%m-%d}"
+        )
+        fits.append(_fit(snapshot, spec, cutoffs, times, ready.matrix, modes, ready.start, fold))
+    evidence = _evidence(spec, cutoffs, labels, fits, ready.start, ready.end, snapshot.data_end)
+    evidence["labels"] = _label_reports(snapshot, spec, cutoffs, fits)
+    evidence["audit"] = audit.as_dict()
+    return FailureTraining(ready.plan, ready.matrix, modes, fits, evidence)
+
+
+def audit_features(snapshot: SnapshotLike, spec: FailureSpec, ready: Prepared) -> Audit:
+    """The leakage audit of what would be trained, on the rows and labels that the version would learn from."""
+    fold = ready.folds[-1]
+    before = ready.cutoffs[ready.cutoffs["t"] < fold.origin]
+    known = failure_labels(as_of(snapshot, fold.origin), spec.labels, before, until=fold.origin)
+
+    def make(plant: SnapshotLike, rows: pd.DataFrame) -> Matrix:
+        return equipment_matrix(plant, ready.plan, rows)
+
+    return audit_failure(snapshot, spec, make, ready.matrix, known, fold)
+
+
+def prepare_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress = lambda _: None) -> Prepared:
+    """Cut-offs, folds and features. Raises SteadylineError for no equipment or a split outside the data."""
     equipment, start, end, first = period(snapshot, spec)
-    rows = len(equipment) * (end - start) / pd.Timedelta(hours=spec.cutoffs.every.hours)
+    rows = len(equipment) * ((end - start) / pd.Timedelta(hours=spec.cutoffs.every.hours))
     if rows > _MOST_ROWS:
         raise SteadylineError(
             "too_many_cutoffs",
@@ -98,24 +153,10 @@ def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress 
         )
     progress("cut-offs and labels")
     cutoffs = cutoff_grid(snapshot, pd.Timedelta(hours=spec.cutoffs.every.hours), start, end, equipment)
-    labels = failure_labels(snapshot, spec.labels, cutoffs)
     cuts = folds(first, end, spec.split.folds)
-    # Modes that are known when the last fold begins: one that is first seen later is no word of this model.
-    known = failure_labels(snapshot, spec.labels, cutoffs[cutoffs["t"] < cuts[-1].origin], until=cuts[-1].origin)
-    modes = tuple(sorted(set(known["mode"]) - {""}))
     progress(f"features of {len(cutoffs):,} rows")
     feature_plan = plan(snapshot, spec.features, "equipment", first, equipment)
-    matrix = equipment_matrix(snapshot, feature_plan, cutoffs)
-    times = pd.DatetimeIndex(cutoffs["t"])
-    fits = []
-    for number, fold in enumerate(cuts, 1):
-        progress(
-            f"fold {number} of {spec.split.folds}: fit before {fold.origin:%Y-%m-%d}, test until {fold.end:%Y-%m-%d}"
-        )
-        fits.append(_fit(snapshot, spec, cutoffs, times, matrix, modes, start, fold))
-    evidence = _evidence(spec, cutoffs, labels, fits, start, end, snapshot.data_end)
-    evidence["labels"] = _label_reports(snapshot, spec, cutoffs, fits)
-    return FailureTraining(feature_plan, matrix, modes, fits, evidence)
+    return Prepared(start, end, cutoffs, cuts, feature_plan, equipment_matrix(snapshot, feature_plan, cutoffs))
 
 
 def _first_time(snapshot: SnapshotLike, equipment: list[str]) -> pd.Timestamp:
@@ -208,6 +249,8 @@ def _fit(
     # Labels to learn from are those of the day: orders entered or corrected later were not known.
     known_early = failure_labels(as_of(snapshot, early_end), spec.labels, cutoffs[early], until=early_end)
     known = failure_labels(as_of(snapshot, fold.origin), spec.labels, cutoffs[before], until=fold.origin)
+    require_embargo(times[early], known_early, early_end)
+    require_embargo(times[before], known, fold.origin)
     watched = _hours_until(times[before], fold.origin)
 
     first = _hazard(spec, matrix).fit(

@@ -19,6 +19,8 @@ from models.quality import AttributeModel, Distribution, History
 from models.spec import QualitySpec
 from plant.errors import SteadylineError, listing
 from plant.snapshot import SnapshotLike
+from training.audit_batches import audit_quality
+from training.audit_finding import Audit, require_passed
 from training.naive import naive_forecasts
 from training.splits import Fold
 
@@ -84,8 +86,59 @@ def _gates_and_folds(
     return gates, _folds(tested["t"], spec)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """All that stands before the first fit: rows at the gates, targets, folds, matrices, the results of each day."""
+
+    spec: QualitySpec
+    attributes: tuple[str, ...]
+    targets: pd.DataFrame
+    gates: dict[str, pd.DataFrame]
+    folds: list[Fold]
+    plan: FeaturePlan
+    matrices: dict[str, Matrix]
+    told: list[pd.DataFrame]  # per fold, the results as they stood at its origin
+
+
 def train_quality(snapshot: SnapshotLike, spec: QualitySpec, progress: Progress = lambda _: None) -> QualityTraining:
-    """Fit and backtest. Raises SteadylineError for unknown attributes or gates and for too few results."""
+    """Audit, fit and backtest.
+
+    Raises SteadylineError for unknown attributes or gates, for too few results, and (leakage) for features that would
+    know the future.
+    """
+    ready = prepare_quality(snapshot, spec, progress)
+    progress("leakage audit")
+    audit = audit_features(snapshot, ready)
+    require_passed(audit, spec.name)
+    spec, attributes, targets, gates = ready.spec, ready.attributes, ready.targets, ready.gates
+    cuts, matrices = ready.folds, ready.matrices
+    fits: dict[tuple[str, str], list[AttributeFit]] = {}
+    for attribute in attributes:
+        of = targets[targets["attribute"] == attribute].set_index("batch_id")
+        for gate in spec.gates:
+            progress(f"{attribute} at {gate}")
+            fits[attribute, gate] = [
+                _fit(spec, matrices[gate], gates[gate], of, known[known["attribute"] == attribute], attribute, fold)
+                for fold, known in zip(cuts, ready.told, strict=True)
+            ]
+    units = {a: _one(targets.loc[targets["attribute"] == a, "unit"]) for a in attributes}
+    evidence = _evidence(snapshot, spec, attributes, units, gates, targets, cuts, fits)
+    return QualityTraining(
+        ready.plan, matrices, attributes, units, cuts, fits, {**evidence, "audit": audit.as_dict()}
+    )
+
+
+def audit_features(snapshot: SnapshotLike, ready: Prepared) -> Audit:
+    """The leakage audit of what would be trained, on the rows and results that the version would learn from."""
+
+    def make(plant: SnapshotLike, rows: pd.DataFrame) -> Matrix:
+        return batch_matrix(plant, ready.plan, rows)
+
+    return audit_quality(snapshot, ready.spec, make, ready.matrices, ready.gates, ready.told[-1], ready.folds[-1])
+
+
+def prepare_quality(snapshot: SnapshotLike, spec: QualitySpec, progress: Progress = lambda _: None) -> Prepared:
+    """Rows, targets, folds and features. Raises SteadylineError for unknown attributes or gates, or no results."""
     progress("results and gates")
     attributes = _attributes(snapshot, spec)
     spec = with_targets(spec, attributes)
@@ -101,18 +154,7 @@ def train_quality(snapshot: SnapshotLike, spec: QualitySpec, progress: Progress 
         matrices[gate] = batch_matrix(snapshot, feature_plan, rows[["batch_id", "gate", "t"]])
     # Results to learn from are those of the day: what was corrected or invalidated later was not known.
     told = [quality_targets(as_of(snapshot, fold.origin), attributes) for fold in cuts]
-    fits: dict[tuple[str, str], list[AttributeFit]] = {}
-    for attribute in attributes:
-        of = targets[targets["attribute"] == attribute].set_index("batch_id")
-        for gate in spec.gates:
-            progress(f"{attribute} at {gate}")
-            fits[attribute, gate] = [
-                _fit(spec, matrices[gate], gates[gate], of, known[known["attribute"] == attribute], attribute, fold)
-                for fold, known in zip(cuts, told, strict=True)
-            ]
-    units = {a: _one(targets.loc[targets["attribute"] == a, "unit"]) for a in attributes}
-    evidence = _evidence(snapshot, spec, attributes, units, gates, targets, cuts, fits)
-    return QualityTraining(feature_plan, matrices, attributes, units, cuts, fits, evidence)
+    return Prepared(spec, attributes, targets, gates, cuts, feature_plan, matrices, told)
 
 
 def _attributes(snapshot: SnapshotLike, spec: QualitySpec) -> tuple[str, ...]:

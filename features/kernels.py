@@ -155,3 +155,22 @@ def repeat_pairs(group, opened, start, until, reach, row, first, last):  # type:
                 n += 1
             j -= 1
     return n
+
+
+@compiled
+def first_means(ts, x, quality, since, until, begin, at, most, out):  # type: ignore[no-untyped-def]
+    """Mean of the first `most` usable readings of one series in [begin[q], at[q]) as known strictly before at[q].
+
+    Versions of a reading stand next to each other; quality, since and until may be empty (all good, none late). The sum
+    goes forward in time, so that it does not depend on where the series begins. NaN where there is none.
+    """
+    stated, versions, n = quality.size > 0, since.size > 0, ts.size
+    for q in range(begin.size):
+        found, total = 0, 0.0
+        i = lower_bound(ts, 0, n, begin[q])
+        while i < n and ts[i] < at[q] and found < most:
+            if (not stated or quality[i] > 0) and (not versions or since[i] < at[q] <= until[i]):
+                found += 1
+                total += x[i]
+            i += 1
+        out[q] = total / found if found > 0 else np.nan

@@ -22,6 +22,7 @@ Statistic = Literal[
     "count", "mean", "std", "min", "max", "first", "last", "slope", "out_of_limits", "gap", "share_good", "hours_out",
     "excursions", "median", "iqr",
 ]
+RegimeStatistic = Literal["mean", "std", "min", "max", "first", "last", "slope", "median", "iqr"]
 WorkKind = Literal["corrective", "preventive", "inspection", "calibration"]
 EventKind = Literal["alarm", "error", "state"]
 
@@ -83,6 +84,32 @@ class SensorSpec(_Block):
     def _baseline_is_longer(self) -> SensorSpec:
         if self.baseline is not None and window_us(self.baseline) <= window_us(self.windows[-1]):
             raise ValueError(f"a baseline of {self.baseline}; longer than the longest window, {self.windows[-1]}")
+        return self
+
+
+class RegimeSpec(_Block):
+    """Readings against what is usual in the operating regime that the equipment ran in.
+
+    settings: the signals that say how the equipment is run (speed, load, set points). count: how many regimes they fall
+    into. signals: what is standardised within its regime; never a setting. first: how many of the first readings within
+    the last `within` are the level of the beginning that later ones are held against; 0: none.
+    """
+
+    settings: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)]
+    count: Annotated[int, Field(ge=1, le=64)] = 6
+    signals: Literal["all"] | tuple[str, ...] = "all"
+    windows: Windows = ("1h", "24h", "7d")
+    statistics: tuple[RegimeStatistic, ...] = ("mean", "slope")
+    first: Annotated[int, Field(ge=0, le=1000)] = 0
+    within: Annotated[str, AfterValidator(_look_back)] = "365d"
+
+    @model_validator(mode="after")
+    def _settings_are_no_signals(self) -> RegimeSpec:
+        both = [s for s in self.settings if s in self.signals] if self.signals != "all" else []
+        if both:
+            raise ValueError(f"signals {both} are settings too; a setting is what a regime is made of")
+        if self.first and window_us(self.within) <= window_us(self.windows[-1]):
+            raise ValueError(f"within {self.within}; longer than the longest window, {self.windows[-1]}")
         return self
 
 
@@ -182,6 +209,7 @@ class FeatureSpec(_Block):
     """
 
     sensors: Annotated[SensorSpec | None, BeforeValidator(_switch)] = SensorSpec()
+    regimes: Annotated[RegimeSpec | None, BeforeValidator(_switch)] = None
     spectra: Annotated[SpectraSpec | None, BeforeValidator(_switch)] = None
     maintenance: Annotated[MaintenanceSpec | None, BeforeValidator(_switch)] = MaintenanceSpec()
     events: Annotated[EventSpec | None, BeforeValidator(_switch)] = EventSpec()
@@ -266,11 +294,25 @@ class LabelSpec(_Block):
     lead: Length = "0h"
 
 
+class Regimes(_Block):
+    """Operating regimes as fixed before the end of the training period.
+
+    spread (settings,): what distances are measured in. centres (regimes, settings). levels: of each signal, the mean
+    and standard deviation in each regime; a deviation of 0: it never varied there, or was never read.
+    """
+
+    spread: tuple[float, ...] = ()
+    centres: tuple[tuple[float, ...], ...] = ()
+    levels: dict[str, tuple[tuple[float, float], ...]] = {}
+    units: dict[str, str] = {}
+
+
 class Vocabulary(_Block):
     """Words known before the end of the training period; together with the spec they fix the columns."""
 
     signals: tuple[str, ...] = ()
     units: dict[str, str] = {}
+    regimes: Regimes = Regimes()
     spectra: tuple[str, ...] = ()
     spectra_units: dict[str, str] = {}
     kinds: tuple[str, ...] = ()

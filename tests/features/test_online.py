@@ -25,6 +25,8 @@ SPEC = FeatureSpec.model_validate({
         "statistics": ["mean", "std", "min", "max", "first", "last", "slope", "count", "out_of_limits", "gap",
                        "share_good", "hours_out", "excursions", "median", "iqr"],
     },
+    "regimes": {"settings": ["speed"], "count": 3, "windows": ["1h", "24h", "7d"], "first": 4, "within": "14d",
+                "statistics": ["mean", "std", "min", "max", "first", "last", "slope", "median", "iqr"]},
     "maintenance": {"windows": ["7d"]}, "events": {"windows": ["24h"]}, "downtime": {"windows": ["24h"]},
 })
 

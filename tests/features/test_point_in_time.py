@@ -18,6 +18,8 @@ SPEC = FeatureSpec.model_validate({
                 "statistics": ["mean", "std", "min", "max", "first", "last", "slope", "count", "out_of_limits", "gap",
                                "share_good", "hours_out", "excursions", "median", "iqr"]},
     "spectra": {"signals": ["force"], "window": "4d", "bands": [[0.0, 0.0001]]},
+    "regimes": {"settings": ["speed"], "count": 3, "windows": ["30min", "6h", "3d"], "first": 4, "within": "5d",
+                "statistics": ["mean", "std", "min", "max", "first", "last", "slope", "median", "iqr"]},
     "maintenance": {"windows": ["12h", "4d"]}, "events": {"windows": ["6h", "2d"]},
     "downtime": {"windows": ["6h", "2d"]}, "calendar": True, "own": {"windows": ["6h", "4d"]},
     "batches": {"targets": ["assay", "dissolution"],

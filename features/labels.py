@@ -32,11 +32,14 @@ RENEWAL, RETIREMENT, NOT_OBSERVED, END_OF_DATA = "renewal", "retirement", "not_o
 OUT_OF_SERVICE, DOWNTIME, EPISODE, LEAD = "out_of_service", "downtime", "episode", "lead"
 REASONS = (RENEWAL, RETIREMENT, NOT_OBSERVED, END_OF_DATA, OUT_OF_SERVICE, DOWNTIME, EPISODE, LEAD)
 
+_NONE = pd.Timedelta(0)
+
 
 def cutoff_grid(
-    snapshot: Snapshot, every: pd.Timedelta, start: pd.Timestamp, end: pd.Timestamp, equipment: Sequence[str]
+    snapshot: Snapshot, every: pd.Timedelta, start: pd.Timestamp, end: pd.Timestamp, equipment: Sequence[str],
+    offset: pd.Timedelta = _NONE,
 ) -> pd.DataFrame:
-    """Cut-offs (equipment_id, t) in [start, end) at whole multiples of `every` since 1970, so that two runs agree.
+    """Cut-offs (equipment_id, t) in [start, end), `offset` after whole multiples of `every` since 1970: two runs agree.
 
     Left out are those at which the equipment is not in service: before `commissioned_at` or from `retired_at` on.
     Sorted by equipment and t. Raises UnknownId, and SteadylineError where a time is naive or `every` is not positive.
@@ -49,7 +52,8 @@ def cutoff_grid(
         raise SteadylineError("bad_interval", f"cut-offs every {every}", "an interval longer than nothing")
     ids = np.array(sorted(set(equipment)), dtype=object)
     require_equipment(h, ids)
-    first = -(-moment(start) // step) * step
+    shift = int(offset / pd.Timedelta(microseconds=1))
+    first = -(-(moment(start) - shift) // step) * step + shift
     grid = np.arange(first, moment(end), step, dtype=np.int64)
     commissioned, retired = service(h, ids)
     e, t = np.repeat(np.arange(len(ids)), len(grid)), np.tile(grid, len(ids))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -64,10 +65,13 @@ class EquipmentPopulation(_Strict):
     """Whom a failure model is for."""
 
     equipment_class: Names = "all"
+    area: Names = "all"
+    line: Names = "all"
 
-    def covers(self, equipment_class: str) -> bool:
-        """Whether an equipment of this class belongs to the population."""
-        return self.equipment_class == "all" or equipment_class in self.equipment_class
+    def covers(self, equipment_class: str, area: str = "", line: str = "") -> bool:
+        """Whether an equipment of this class, area and line belongs to the population."""
+        asked = ((self.equipment_class, equipment_class), (self.area, area), (self.line, line))
+        return all(names == "all" or found in names for names, found in asked)
 
 
 class BatchPopulation(_Strict):
@@ -81,9 +85,14 @@ class BatchPopulation(_Strict):
 
 
 class Cutoffs(_Strict):
-    """When rows are cut: every so often, from `start` to before `end` (empty: what the data holds)."""
+    """When rows are cut: every so often, from `start` to before `end` (empty: what the data holds).
+
+    offset: how long after the full interval; where records come at full hours or days, a row that is cut just after
+    them knows them.
+    """
 
     every: Duration = Duration("6h")
+    offset: Duration | None = None
     start: Time | None = None
     end: Time | None = None
 
@@ -91,15 +100,48 @@ class Cutoffs(_Strict):
     def _ordered(self) -> Cutoffs:
         if self.start is not None and self.end is not None and self.start >= self.end:
             raise ValueError("a start before the end")
+        if self.offset is not None and self.offset.delta >= self.every.delta:
+            raise ValueError(f"an offset shorter than the interval, {self.every}")
         return self
+
+    @property
+    def shift(self) -> pd.Timedelta:
+        """`offset` as a length of time."""
+        return self.offset.delta if self.offset is not None else pd.Timedelta(0)
+
+
+class TestEquipment(_Strict):
+    """Units that are tested and never learnt from: those of all that is named here. equipment_id may hold patterns."""
+
+    __test__ = False  # no test of pytest
+
+    equipment_id: Names = "all"
+    equipment_class: Names = "all"
+    area: Names = "all"
+    line: Names = "all"
+
+    @model_validator(mode="after")
+    def _some(self) -> TestEquipment:
+        if all(names == "all" for names in (self.equipment_id, self.equipment_class, self.area, self.line)):
+            raise ValueError("one of equipment_id, equipment_class, area and line, so that some equipment is left")
+        return self
+
+    def covers(self, equipment_id: str, equipment_class: str, area: str, line: str) -> bool:
+        """Whether an equipment is one of the test."""
+        asked = ((self.equipment_class, equipment_class), (self.area, area), (self.line, line))
+        named = self.equipment_id == "all" or any(fnmatchcase(equipment_id, p) for p in self.equipment_id)
+        return named and all(names == "all" or found in names for names, found in asked)
 
 
 class Split(_Strict):
     """How time is divided: training, then calibration, then test.
 
-    The test period starts at `test_from`; where that is not given it is the last `test_share` of the time.
+    The test period starts at `test_from`; where that is not given it is the last `test_share` of the time. Units that
+    run until they fail are divided by unit instead: `test_equipment` says which are tested; none of their records is
+    learnt from, and `calibration_share` is that of the other units.
     """
 
+    test_equipment: TestEquipment | None = None
     test_from: Time | None = None
     test_share: Share = 0.25
     calibration_share: Share = 0.2
@@ -109,12 +151,18 @@ class Split(_Strict):
     def _one_rule(self) -> Split:
         if self.test_from is not None and "test_share" in self.model_fields_set:
             raise ValueError("either test_from or test_share, not both")
+        by_time = sorted(self.model_fields_set & {"test_from", "test_share", "folds"})
+        if self.test_equipment is not None and by_time:
+            raise ValueError(f"test_equipment divides by unit: without {listing(by_time)}")
         return self
 
     @model_serializer(mode="wrap")
     def _rule_in_force(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
         out: dict[str, Any] = usual(self)
+        if self.test_equipment is not None:
+            return {k: v for k, v in out.items() if k not in ("test_from", "test_share", "folds")}
         del out["test_share" if self.test_from is not None else "test_from"]
+        del out["test_equipment"]
         return out
 
 
@@ -138,6 +186,12 @@ class Boosting(_Strict):
     def params(self) -> dict[str, Any]:
         """What was given, without `rounds`, under LightGBM's own names."""
         return self.model_dump(exclude={"rounds"}, exclude_none=True)
+
+
+class RemainingLife(_Strict):
+    """How remaining life is judged. cap: predicted and true lives beyond count as this long; none: as they are."""
+
+    cap: Duration | None = None
 
 
 class Capacity(_Strict):
@@ -189,6 +243,7 @@ class FailureSpec(ModelSpec):
     decision_horizon: Duration = Duration("72h")
     costs: Costs
     capacity: Capacity = Capacity()
+    remaining_life: RemainingLife = RemainingLife()
 
     @property
     def horizons_h(self) -> tuple[float, ...]:

@@ -154,13 +154,13 @@ def _equipment_rows(
     snapshot: SnapshotLike, spec: FailureSpec, train: tuple[pd.Timestamp, pd.Timestamp],
     recent: tuple[pd.Timestamp, pd.Timestamp],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    chosen = _covered(snapshot.table("equipment"), "equipment_id", "equipment_class", spec)
+    chosen = _covered(snapshot.table("equipment"), ("equipment_id", "equipment_class", "area", "line"), spec)
     every = spec.cutoffs.every.delta
     grids = []
     for start, end, most in ((*train, MOST_ROWS), (*recent, MOST_ROWS // 4)):
         wanted = max(1, most // max(len(chosen), 1))
         step = max(every, every * int(np.ceil((end - start) / every / wanted)))
-        grids.append(cutoff_grid(snapshot, step, start, end, chosen))
+        grids.append(cutoff_grid(snapshot, step, start, end, chosen, spec.cutoffs.shift))
     return grids[0], grids[1]
 
 
@@ -170,16 +170,16 @@ def _batch_rows(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every batch once, at the model's last gate."""
     gates = gate_times(snapshot, [spec.gates[-1]])
-    covered = _covered(snapshot.table("batches"), "batch_id", "product", spec)
+    covered = _covered(snapshot.table("batches"), ("batch_id", "product"), spec)
     gates = gates[gates["batch_id"].astype(str).isin(covered)]
     old = gates[(gates["t"] >= train[0]) & (gates["t"] < train[1])].tail(MOST_ROWS)
     return old.reset_index(drop=True), gates[gates["t"] >= recent[0]].reset_index(drop=True)
 
 
-def _covered(table: pd.DataFrame, key: str, kind: str, spec: FailureSpec | QualitySpec) -> list[str]:
-    """Names of those that the model is for."""
-    pairs = zip(table[key].astype(str), table[kind].astype(str), strict=True)
-    return sorted({name for name, of_kind in pairs if spec.population.covers(of_kind)})
+def _covered(table: pd.DataFrame, columns: tuple[str, ...], spec: FailureSpec | QualitySpec) -> list[str]:
+    """Names (the first column) of those that the model is for, by the other columns."""
+    rows = zip(*(table[c].astype(str) for c in columns), strict=True)
+    return sorted({name for name, *about in rows if spec.population.covers(*about)})
 
 
 def _most_important(served: Served, windows: Windows) -> list[int]:

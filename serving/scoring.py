@@ -154,7 +154,7 @@ class Scorer:
     def _in_service(self, data: Data, spec: FailureSpec, t: pd.Timestamp, anyone: bool = False) -> list[str]:
         return [
             name for name, row in data.equipment.items()
-            if (anyone or spec.population.covers(str(row["equipment_class"])))
+            if (anyone or spec.population.covers(str(row["equipment_class"]), str(row["area"]), str(row["line"])))
             and not (pd.notna(row["commissioned_at"]) and row["commissioned_at"] >= t)
             and not (pd.notna(row["retired_at"]) and row["retired_at"] < t)
         ]
@@ -173,11 +173,13 @@ class Scorer:
             raise SteadylineError(
                 "not_in_service", f"'{equipment_id}' was not in service at {t.isoformat()}", f"a time from {service}"
             )
-        of_class = str(data.equipment[equipment_id]["equipment_class"])
-        if not spec.population.covers(of_class):
+        of_class, area, line = (str(data.equipment[equipment_id][k]) for k in ("equipment_class", "area", "line"))
+        if not spec.population.covers(of_class, area, line):
+            allowed = {"class": spec.population.equipment_class, "area": spec.population.area,
+                       "line": spec.population.line}
             raise SteadylineError(
                 "outside_population", f"'{equipment_id}' is a {of_class}; model '{self.model}' was not trained for it",
-                f"equipment of class {listing(spec.population.equipment_class)}",
+                "equipment of " + ", ".join(f"{k} {listing(v)}" for k, v in allowed.items() if v != "all"),
             )
 
     def _book(self, data: Data, served: Served, predictor: QualityPredictor) -> BatchBook:

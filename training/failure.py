@@ -12,6 +12,7 @@ import pandas as pd
 from features.asof import as_of
 from features.assemble import FeaturePlan, Matrix, equipment_matrix, plan
 from features.labels import cutoff_grid, failure_labels, label_report
+from features.spec import LabelSpec
 from models import metrics
 from models.baselines import AgeModel
 from models.calibration import Calibration
@@ -23,8 +24,10 @@ from plant.snapshot import SnapshotLike
 from training.alarms import alarms_in_events
 from training.audit import audit_failure
 from training.audit_finding import Audit, require_passed
-from training.audit_groups import require_embargo
-from training.splits import Fold, calibration_start, folds, test_start
+from training.audit_groups import require_embargo, same_groups
+from training.remaining_life import judged_lives
+from training.splits import Fold, folds, test_start
+from training.units import Division, divided, learning_fold, tested_units
 
 Progress = Callable[[str], None]
 _MOST_ROWS = 5_000_000
@@ -41,6 +44,7 @@ class FailureFit:
     threshold: Threshold
     rows: np.ndarray  # row numbers of the test rows in the matrix
     risk: np.ndarray  # (n, k) calibrated risk of any failure
+    before: np.ndarray  # mask of the rows that the model learnt from
     baselines: dict[str, np.ndarray]  # name -> (n, k)
 
 
@@ -62,14 +66,18 @@ class FailureTraining:
 def population(snapshot: SnapshotLike, spec: FailureSpec) -> list[str]:
     """Ids of the equipment the model is for. Raises SteadylineError when there is none."""
     equipment = snapshot.table("equipment").drop_duplicates("equipment_id", keep="last")
-    classes = equipment["equipment_class"].astype(str)
-    chosen = equipment["equipment_id"][[spec.population.covers(c) for c in classes]]
+    asked = {"equipment_class": spec.population.equipment_class, "area": spec.population.area,
+             "line": spec.population.line}
+    there = {name: equipment[name].astype(str) for name in asked}
+    chosen = equipment["equipment_id"][[spec.population.covers(*row) for row in zip(*there.values(), strict=True)]]
     if not len(chosen):
+        wanted = {name: names for name, names in asked.items() if names != "all"}
         raise SteadylineError(
             "empty_population",
-            f"model '{spec.name}' is for {spec.population.equipment_class}, and no equipment is of that class",
-            f"classes: {listing(sorted(set(classes)))}",
-            "correct population.equipment_class in the model's YAML",
+            f"model '{spec.name}' is for " + ", ".join(f"{k} {listing(v)}" for k, v in wanted.items())
+            + ", and no equipment is of it",
+            "; ".join(f"{k}: {listing(sorted(set(there[k])))}" for k in wanted),
+            f"correct {' and '.join(f'population.{k}' for k in wanted)} in the model's YAML",
         )
     return sorted(chosen.astype(str))
 
@@ -79,13 +87,16 @@ def period(snapshot: SnapshotLike, spec: FailureSpec) -> tuple[list[str], pd.Tim
     equipment = population(snapshot, spec)
     end = min(spec.cutoffs.end or snapshot.data_end, snapshot.data_end)
     start = spec.cutoffs.start or _first_time(snapshot, equipment)
+    if spec.split.test_equipment is not None:
+        return equipment, start, end, learning_fold(snapshot).origin
     return equipment, start, end, test_start(start, end, spec.split)
 
 
 def failure_plan(snapshot: SnapshotLike, spec: FailureSpec) -> FeaturePlan:
     """The features that training on this snapshot would take. Raises SteadylineError."""
     equipment, _, _, first = period(snapshot, spec)
-    return plan(snapshot, spec.features, "equipment", first, equipment)
+    tested = tested_units(snapshot, spec, equipment)
+    return plan(snapshot, spec.features, "equipment", first, [e for e in equipment if e not in tested])
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,11 @@ class Prepared:
     folds: list[Fold]
     plan: FeaturePlan
     matrix: Matrix
+    tested: frozenset[str] = frozenset()  # units of the test, where the split is by unit
+
+    def divided(self, spec: FailureSpec, fold: Fold) -> Division:
+        """Which rows a fold learns from, and which judge it."""
+        return divided(spec, self.cutoffs, self.start, fold, self.tested)
 
 
 def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress = lambda _: None) -> FailureTraining:
@@ -111,18 +127,22 @@ def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress 
     audit = audit_features(snapshot, spec, ready)
     require_passed(audit, spec.name)
     cutoffs, cuts = ready.cutoffs, ready.folds
-    labels = failure_labels(snapshot, spec.labels, cutoffs)
+    labels = failure_labels(snapshot, _told_by(spec, ready), cutoffs)
     # Modes that are known when the last fold begins: one that is first seen later is no word of this model.
-    known = failure_labels(snapshot, spec.labels, cutoffs[cutoffs["t"] < cuts[-1].origin], until=cuts[-1].origin)
+    last = ready.divided(spec, cuts[-1])
+    known = failure_labels(snapshot, spec.labels, cutoffs[last.before], until=last.origin)
     modes = tuple(sorted(set(known["mode"]) - {""}))
     times = pd.DatetimeIndex(cutoffs["t"])
     fits = []
     for number, fold in enumerate(cuts, 1):
         progress(
+            f"fit on all but {len(ready.tested)} units, test on these" if ready.tested else
             f"fold {number} of {spec.split.folds}: fit before {fold.origin:%Y-%m-%d}, test until {fold.end:%Y-%m-%d}"
         )
-        fits.append(_fit(snapshot, spec, cutoffs, times, ready.matrix, modes, ready.start, fold))
+        fits.append(_fit(snapshot, spec, cutoffs, times, ready.matrix, modes, ready.divided(spec, fold), fold))
     evidence = _evidence(spec, cutoffs, labels, fits, ready.start, ready.end, snapshot.data_end)
+    if ready.tested:
+        evidence |= _by_unit(snapshot, spec, ready, fits[-1])
     evidence["labels"] = _label_reports(snapshot, spec, cutoffs, fits)
     evidence["audit"] = audit.as_dict()
     return FailureTraining(ready.plan, ready.matrix, modes, fits, evidence)
@@ -131,13 +151,44 @@ def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress 
 def audit_features(snapshot: SnapshotLike, spec: FailureSpec, ready: Prepared) -> Audit:
     """The leakage audit of what would be trained, on the rows and labels that the version would learn from."""
     fold = ready.folds[-1]
-    before = ready.cutoffs[ready.cutoffs["t"] < fold.origin]
+    mine = ready.divided(spec, fold)
+    before = ready.cutoffs[mine.before]
     known = failure_labels(as_of(snapshot, fold.origin), spec.labels, before, until=fold.origin)
 
     def make(plant: SnapshotLike, rows: pd.DataFrame) -> Matrix:
         return equipment_matrix(plant, ready.plan, rows)
 
-    return audit_failure(snapshot, spec, make, ready.matrix, known, fold)
+    matrix = ready.matrix
+    if ready.tested:  # tested units are out of sight: what is audited is what is learnt from
+        matrix = Matrix(matrix.values[mine.before], matrix.features, matrix.rows[mine.before].reset_index(drop=True))
+        before, known = before.reset_index(drop=True), known.reset_index(drop=True)
+    return audit_failure(snapshot, spec, make, matrix, known, fold)
+
+
+def _told_by(spec: FailureSpec, ready: Prepared) -> LabelSpec:
+    """The labels that judge. A tested unit is judged by its known end, also where its records stop long before it."""
+    return spec.labels.model_copy(update={"unobserved_after": None}) if ready.tested else spec.labels
+
+
+def _by_unit(snapshot: SnapshotLike, spec: FailureSpec, ready: Prepared, fit: FailureFit) -> dict[str, Any]:
+    """Evidence of a split by unit: who was learnt from, who tested, and remaining life at their last records."""
+    ids, t = ready.cutoffs["equipment_id"], pd.DatetimeIndex(ready.cutoffs["t"])
+    learnt = ids[fit.before]
+    wrong = same_groups(learnt, ids.iloc[fit.rows], "units")
+    if wrong:
+        raise SteadylineError("leakage", wrong[0].reason, "units on one side only", "correct split.test_equipment")
+
+    def make(plant: SnapshotLike, rows: pd.DataFrame) -> Matrix:
+        return equipment_matrix(plant, ready.plan, rows)
+
+    lives = judged_lives(snapshot, spec, fit.model, make, sorted(ready.tested))
+    return {
+        "split": "unit",
+        "train": {"start": ready.start.isoformat(), "end": t[fit.before].max().isoformat(), "units": learnt.nunique()},
+        "test": {"start": t[fit.rows].min().isoformat(), "end": t[fit.rows].max().isoformat(), "rows": len(fit.rows),
+                 "folds": 1, "units": len(ready.tested)},
+        **({"remaining_life": lives} if lives is not None else {}),
+    }
 
 
 def prepare_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress = lambda _: None) -> Prepared:
@@ -152,11 +203,17 @@ def prepare_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progres
             "correct cutoffs.every, cutoffs.start or the population in the model's YAML",
         )
     progress("cut-offs and labels")
-    cutoffs = cutoff_grid(snapshot, pd.Timedelta(hours=spec.cutoffs.every.hours), start, end, equipment)
-    cuts = folds(first, end, spec.split.folds)
+    every = pd.Timedelta(hours=spec.cutoffs.every.hours)
+    cutoffs = cutoff_grid(snapshot, every, start, end, equipment, spec.cutoffs.shift)
+    tested = tested_units(snapshot, spec, equipment)
+    if tested:  # at a cut-off at which nobody looks at a unit there is nothing to learn and nothing to judge
+        seen = failure_labels(snapshot, spec.labels, cutoffs)
+        cutoffs = cutoffs[(seen["observed"] | (seen["duration_h"] > 0)).to_numpy()].reset_index(drop=True)
+    cuts = [learning_fold(snapshot)] if tested else folds(first, end, spec.split.folds)
     progress(f"features of {len(cutoffs):,} rows")
-    feature_plan = plan(snapshot, spec.features, "equipment", first, equipment)
-    return Prepared(start, end, cutoffs, cuts, feature_plan, equipment_matrix(snapshot, feature_plan, cutoffs))
+    feature_plan = plan(snapshot, spec.features, "equipment", first, [e for e in equipment if e not in tested])
+    matrix = equipment_matrix(snapshot, feature_plan, cutoffs)
+    return Prepared(start, end, cutoffs, cuts, feature_plan, matrix, tested)
 
 
 def _first_time(snapshot: SnapshotLike, equipment: list[str]) -> pd.Timestamp:
@@ -200,7 +257,7 @@ def _label_reports(
 ) -> dict[str, Any]:
     """Labels of the training rows, as the version knew them, and of all tested rows, in hindsight."""
     origin = fits[-1].fold.origin
-    before = cutoffs[cutoffs["t"] < origin]
+    before = cutoffs[fits[-1].before]
     tested = cutoffs.iloc[np.concatenate([f.rows for f in fits])]
     return {
         "train": label_report(as_of(snapshot, origin), spec.labels, before, until=origin).as_dict(),
@@ -238,14 +295,11 @@ def _fit(
     times: pd.DatetimeIndex,
     matrix: Matrix,
     modes: tuple[str, ...],
-    start: pd.Timestamp,
+    mine: Division,
     fold: Fold,
 ) -> FailureFit:
-    horizons = spec.horizons_h
-    early_end = calibration_start(start, fold.origin, spec.split)
-    early, before = np.asarray(times < early_end), np.asarray(times < fold.origin)
-    later = before & ~early
-    test = np.asarray((times >= fold.origin) & (times < fold.end))
+    horizons, early_end = spec.horizons_h, mine.early_end
+    early, later, before, test = mine.early, mine.later, mine.before, mine.test
     # Labels to learn from are those of the day: orders entered or corrected later were not known.
     known_early = failure_labels(as_of(snapshot, early_end), spec.labels, cutoffs[early], until=early_end)
     known = failure_labels(as_of(snapshot, fold.origin), spec.labels, cutoffs[before], until=fold.origin)
@@ -274,7 +328,7 @@ def _fit(
     model = _hazard(spec, matrix).fit(matrix.values[before], known["duration_h"], codes, n_modes=len(modes))
     predicted = calibration.apply_total(model.predict_risk(matrix.values[test], horizons).sum(axis=1))
     baselines = _baselines(snapshot, spec, cutoffs, before, test, known, watched)
-    return FailureFit(fold, model, calibration, threshold, np.flatnonzero(test), predicted, baselines)
+    return FailureFit(fold, model, calibration, threshold, np.flatnonzero(test), predicted, before, baselines)
 
 
 def _baselines(
@@ -300,7 +354,10 @@ def _baselines(
 
 
 def _hours_since_failure(snapshot: SnapshotLike, spec: FailureSpec, cutoffs: pd.DataFrame) -> np.ndarray:
-    """(n,) hours since the last record of a failure strictly before t; NaN where there was none."""
+    """(n,) hours since the last record of a failure strictly before t; NaN where there was none.
+
+    Of a unit that runs until it fails: hours in service.
+    """
     failing, orders = spec.labels.failure, snapshot.table("work_orders")
     failures = orders.loc[orders["kind"].isin(failing.kinds), ["equipment_id", "opened_at"]]
     if failing.events is not None:
@@ -309,6 +366,9 @@ def _hours_since_failure(snapshot: SnapshotLike, spec: FailureSpec, cutoffs: pd.
         if failing.events.codes != "all":
             events = events[events["code"].isin(failing.events.codes)]
         failures = pd.concat([failures, events[["equipment_id", "ts"]].rename(columns={"ts": "opened_at"})])
+    if failing.retirement:
+        begun = snapshot.table("equipment")[["equipment_id", "commissioned_at"]].dropna()
+        failures = pd.concat([failures, begun.rename(columns={"commissioned_at": "opened_at"})])
     failures = failures.sort_values("opened_at")
     asked = cutoffs.assign(row=np.arange(len(cutoffs))).sort_values("t")
     joined = pd.merge_asof(

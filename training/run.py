@@ -130,8 +130,7 @@ def _failure_bundle(
     site: Site, snapshot: Snapshot, spec: FailureSpec, trained: FailureTraining, folder: Path
 ) -> Bundle:
     last = trained.last
-    before = np.asarray(pd.DatetimeIndex(trained.matrix.rows["t"]) < last.fold.origin)
-    values = trained.matrix.values[before]
+    values = trained.matrix.values[last.before]
     scoring = {
         "modes": list(trained.modes),
         "calibration": last.calibration.as_dict(),
@@ -206,6 +205,8 @@ def _figures(evidence: dict[str, Any]) -> dict[str, float]:
     out: dict[str, float] = {}
     for horizon, h in evidence.get("horizons", {}).items():
         out |= {f"{k}_{horizon}": h[k] for k in ("auc", "average_precision", "ece", "brier", "base_rate")}
+    life = evidence.get("remaining_life", {})
+    out |= {f"remaining_life_{k}": life[k] for k in ("rmse", "rmse_uncapped", "nasa_score", "coverage") if k in life}
     for attribute, a in evidence.get("attributes", {}).items():
         out |= {f"{k}.{attribute}": a[k] for k in ("r2", "mae", "mae_naive", "coverage_90")}
     return {k: float(v) for k, v in out.items() if v is not None and math.isfinite(v)}

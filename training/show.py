@@ -25,10 +25,11 @@ def render_task(console: Console, task: dict[str, Any]) -> None:
     simulated = " [bold magenta]SIMULATED[/]" if task["simulated"] else ""
     console.print(f"\n[bold]{escape(task['title'])}[/]{simulated}  ·  {task['model']} version {task['version']}")
     test = task["test"]
-    console.print(
-        f"  [dim]trained before {task['train']['end'][:10]}, tested on {test['start'][:10]} to {test['end'][:10]}, "
-        f"{test['folds']} fold(s); bundle {task['bundle_sha256'][:12]}[/]"
-    )
+    by_unit = f"trained on {task['train'].get('units')} units, tested on {test.get('units')} others"
+    by_time = (f"trained before {task['train']['end'][:10]}, tested on {test['start'][:10]} to {test['end'][:10]}, "
+               f"{test['folds']} fold(s)")
+    told = by_unit if task.get("split") == "unit" else by_time
+    console.print(f"  [dim]{told}; bundle {task['bundle_sha256'][:12]}[/]")
     before = task.get("previous")
     if before and before["same_data"]:
         console.print(f"  [yellow]nothing was connected since version {before['version']}: it is the same model[/]")
@@ -85,12 +86,26 @@ def _failure(console: Console, task: dict[str, Any]) -> None:
     rivals = ", ".join(f"{n.replace('_', ' ')} {_number(b['brier'], 4)}" for n, b in d["baselines"].items())
     console.print("  [dim]precision: average precision; calibration: expected calibration error[/]")
     console.print(f"  Brier score at {task['decision_horizon']}: {_number(d['brier'], 4)} (baselines: {rivals})")
+    if "remaining_life" in task:
+        _remaining_life(console, task["remaining_life"])
     events = task["events"]
     lead = events["median_lead_h"]
     console.print(
         f"  at the threshold that costs least: {events['caught']} of {events['failures']} failures caught"
         + (f", median first warning {lead:.0f} h ahead" if lead is not None else "")
         + f"; {_number(events['false_alarms_per_equipment_year'], 1)} false alarms per equipment-year"
+    )
+
+
+def _remaining_life(console: Console, life: dict[str, Any]) -> None:
+    """What was left at each unit's last record, against its known end."""
+    cap = life["cap"]
+    capped = f" with both lives capped at {cap:g} d, {life['rmse_uncapped']:.2f} d without" if cap else ""
+    console.print(
+        f"  remaining life at the last record of {life['n']} units: RMSE {life['rmse']:.2f} d{capped}; "
+        f"bias {life['bias']:+.2f} d, NASA score {life['nasa_score']:,.0f}; "
+        f"the {life['interval']:.0%} interval held {life['coverage']:.0%}",
+        highlight=False,
     )
 
 

@@ -24,10 +24,10 @@ from plant.snapshot import SnapshotLike
 from training.alarms import alarms_in_events
 from training.audit import audit_failure
 from training.audit_finding import Audit, require_passed
-from training.audit_groups import require_embargo, same_groups
+from training.audit_groups import require_embargo
 from training.remaining_life import judged_lives
 from training.splits import Fold, folds, test_start
-from training.units import Division, divided, learning_fold, tested_units
+from training.units import Division, divided, evidence_by_unit, learning_fold, tested_units
 
 Progress = Callable[[str], None]
 _MOST_ROWS = 5_000_000
@@ -171,24 +171,14 @@ def _told_by(spec: FailureSpec, ready: Prepared) -> LabelSpec:
 
 
 def _by_unit(snapshot: SnapshotLike, spec: FailureSpec, ready: Prepared, fit: FailureFit) -> dict[str, Any]:
-    """Evidence of a split by unit: who was learnt from, who tested, and remaining life at their last records."""
-    ids, t = ready.cutoffs["equipment_id"], pd.DatetimeIndex(ready.cutoffs["t"])
-    learnt = ids[fit.before]
-    wrong = same_groups(learnt, ids.iloc[fit.rows], "units")
-    if wrong:
-        raise SteadylineError("leakage", wrong[0].reason, "units on one side only", "correct split.test_equipment")
+    """Evidence of a split by unit, with remaining life at the last records of the tested ones."""
 
     def make(plant: SnapshotLike, rows: pd.DataFrame) -> Matrix:
         return equipment_matrix(plant, ready.plan, rows)
 
     lives = judged_lives(snapshot, spec, fit.model, make, sorted(ready.tested))
-    return {
-        "split": "unit",
-        "train": {"start": ready.start.isoformat(), "end": t[fit.before].max().isoformat(), "units": learnt.nunique()},
-        "test": {"start": t[fit.rows].min().isoformat(), "end": t[fit.rows].max().isoformat(), "rows": len(fit.rows),
-                 "folds": 1, "units": len(ready.tested)},
-        **({"remaining_life": lives} if lives is not None else {}),
-    }
+    sides = evidence_by_unit(ready.cutoffs, fit.before, fit.rows, ready.start)
+    return sides | ({"remaining_life": lives} if lives is not None else {})
 
 
 def prepare_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress = lambda _: None) -> Prepared:

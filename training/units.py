@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from features.asof import last_versions
 from models.spec import FailureSpec
 from plant.errors import SteadylineError
 from plant.snapshot import SnapshotLike
+from training.audit_groups import same_groups
 from training.splits import Fold, calibration_start
 
 Mask = np.ndarray
@@ -55,7 +57,7 @@ def divided(spec: FailureSpec, cutoffs: pd.DataFrame, start: pd.Timestamp, fold:
 
 
 def calibrating(units: list[str], share: float, seed: int) -> list[str]:
-    """The units that calibrate: at least one, chosen by a hash, so that a new unit moves no other one's side."""
+    """The units that calibrate: at least one, chosen by a hash, whatever order they come in."""
     mixed = sorted(units, key=lambda u: hashlib.sha256(f"{seed}/{u}".encode()).digest())
     return sorted(mixed[: max(1, round(share * len(units)))])
 
@@ -85,3 +87,19 @@ def learning_fold(snapshot: SnapshotLike) -> Fold:
     """The one fold of a split by unit: everything recorded of the units that are learnt from is known before it."""
     end = snapshot.data_end + pd.Timedelta(1, "us")
     return Fold(end, end)
+
+
+def evidence_by_unit(cutoffs: pd.DataFrame, before: Mask, rows: np.ndarray, start: pd.Timestamp) -> dict[str, Any]:
+    """Who was learnt from (`before`, a mask) and who tests (`rows`, numbers). Raises SteadylineError (leakage) where a
+    unit does both."""
+    ids, t = cutoffs["equipment_id"], pd.DatetimeIndex(cutoffs["t"])
+    learnt, tested = ids[before], ids.iloc[rows]
+    wrong = same_groups(learnt, tested, "units")
+    if wrong:
+        raise SteadylineError("leakage", wrong[0].reason, "units on one side only", "correct split.test_equipment")
+    return {
+        "split": "unit",
+        "train": {"start": start.isoformat(), "end": t[before].max().isoformat(), "units": int(learnt.nunique())},
+        "test": {"start": t[rows].min().isoformat(), "end": t[rows].max().isoformat(), "rows": len(rows), "folds": 1,
+                 "units": int(tested.nunique())},
+    }

@@ -39,6 +39,7 @@ from features.sensors import (
 )
 from features.spec import FeatureSpec, Regimes, RegimeSpec, Vocabulary, window_us
 from features.windows import Series
+from plant.errors import SteadylineError
 
 _MOST_POINTS = 200_000  # settings that regimes are found from
 _NAMES = ("mean", "std", "min", "max", "first", "last", "slope", "median", "iqr")
@@ -50,6 +51,11 @@ def words(history: History, spec: FeatureSpec, t: int, equipment: frozenset[str]
     of = spec.regimes
     if of is None:
         return {}
+    if not of.settings:
+        raise SteadylineError(
+            "no_settings", "features.regimes names no settings", "signals that say how the equipment is run",
+            "write regimes: {settings: [speed, load]}, or leave the block out",
+        )
     there = {s for e, s in signals_of(history, t) if e in equipment}
     chosen(of.settings, there)
     signals = tuple(s for s in chosen(of.signals, there) if s not in of.settings)

@@ -95,7 +95,7 @@ class RegimeSpec(_Block):
     the last `within` are the level of the beginning that later ones are held against; 0: none.
     """
 
-    settings: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)]
+    settings: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)] = ()
     count: Annotated[int, Field(ge=1, le=64)] = 6
     signals: Literal["all"] | tuple[str, ...] = "all"
     windows: Windows = ("1h", "24h", "7d")

@@ -19,14 +19,15 @@ from models.calibration import Calibration
 from models.decision import Threshold, choose_threshold
 from models.hazard import HazardModel, edges_from_horizons
 from models.spec import FailureSpec
-from plant.errors import SteadylineError, listing
+from plant.errors import SteadylineError
 from plant.snapshot import SnapshotLike
 from training.alarms import alarms_in_events
 from training.audit import audit_failure
 from training.audit_finding import Audit, require_passed
 from training.audit_groups import require_embargo
+from training.population import period
 from training.remaining_life import judged_lives
-from training.splits import Fold, folds, test_start
+from training.splits import Fold, folds
 from training.units import Division, divided, evidence_by_unit, learning_fold, tested_units
 
 Progress = Callable[[str], None]
@@ -61,35 +62,6 @@ class FailureTraining:
     @property
     def last(self) -> FailureFit:
         return self.fits[-1]
-
-
-def population(snapshot: SnapshotLike, spec: FailureSpec) -> list[str]:
-    """Ids of the equipment the model is for. Raises SteadylineError when there is none."""
-    equipment = snapshot.table("equipment").drop_duplicates("equipment_id", keep="last")
-    asked = {"equipment_class": spec.population.equipment_class, "area": spec.population.area,
-             "line": spec.population.line}
-    there = {name: equipment[name].astype(str) for name in asked}
-    chosen = equipment["equipment_id"][[spec.population.covers(*row) for row in zip(*there.values(), strict=True)]]
-    if not len(chosen):
-        wanted = {name: names for name, names in asked.items() if names != "all"}
-        raise SteadylineError(
-            "empty_population",
-            f"model '{spec.name}' is for " + ", ".join(f"{k} {listing(v)}" for k, v in wanted.items())
-            + ", and no equipment is of it",
-            "; ".join(f"{k}: {listing(sorted(set(there[k])))}" for k in wanted),
-            f"correct {' and '.join(f'population.{k}' for k in wanted)} in the model's YAML",
-        )
-    return sorted(chosen.astype(str))
-
-
-def period(snapshot: SnapshotLike, spec: FailureSpec) -> tuple[list[str], pd.Timestamp, pd.Timestamp, pd.Timestamp]:
-    """Equipment of the model, start and end of its rows, and the start of the test period. Raises SteadylineError."""
-    equipment = population(snapshot, spec)
-    end = min(spec.cutoffs.end or snapshot.data_end, snapshot.data_end)
-    start = spec.cutoffs.start or _first_time(snapshot, equipment)
-    if spec.split.test_equipment is not None:
-        return equipment, start, end, learning_fold(snapshot).origin
-    return equipment, start, end, test_start(start, end, spec.split)
 
 
 def failure_plan(snapshot: SnapshotLike, spec: FailureSpec) -> FeaturePlan:
@@ -204,28 +176,6 @@ def prepare_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progres
     feature_plan = plan(snapshot, spec.features, "equipment", first, [e for e in equipment if e not in tested])
     matrix = equipment_matrix(snapshot, feature_plan, cutoffs)
     return Prepared(start, end, cutoffs, cuts, feature_plan, matrix, tested)
-
-
-def _first_time(snapshot: SnapshotLike, equipment: list[str]) -> pd.Timestamp:
-    """When the records begin: the earliest order, event, stop or reading of the population."""
-    first = []
-    for name, column in (
-        ("work_orders", "opened_at"),
-        ("events", "ts"),
-        ("downtime", "started_at"),
-        ("readings", "ts"),
-    ):
-        frame = snapshot.table(name)
-        times = frame[column][frame["equipment_id"].isin(equipment)]
-        if len(times):
-            first.append(times.min())
-    if not first:
-        raise SteadylineError(
-            "no_history",
-            "the equipment of this model has no orders, events, stops or readings",
-            hint="connect a source that has",
-        )
-    return min(first)
 
 
 def events_within(labels: pd.DataFrame, horizons_h: tuple[float, ...], watched_h: np.ndarray) -> np.ndarray:

@@ -174,3 +174,9 @@ def test_a_setting_that_no_equipment_has_is_refused_with_the_nearest() -> None:
         plan(mill(), spec(settings=["sped"]), "equipment", at(90), ["mill"])
     assert refused.value.code == "unknown_signal"
     assert "speed" in refused.value.hint
+
+
+def test_regimes_without_settings_are_refused() -> None:
+    with pytest.raises(SteadylineError) as refused:
+        plan(mill(), FeatureSpec.model_validate({"regimes": True}), "equipment", at(90), ["mill"])
+    assert refused.value.code == "no_settings"

@@ -114,8 +114,8 @@ def test_every_problem_of_every_file_is_told_at_once(site) -> None:
         "a.yaml: cutoffs.start: found '2015-01-01', allowed: a time with its zone",
         "a.yaml: risk_class: found 'crtical', allowed: critical, non_critical; did you mean 'critical'?",
         "a.yaml: split.test_share: found 2, allowed: less than 1",
-        "a.yaml: split.calibration_shar: is not a key here, allowed: test_from, test_share, calibration_share, folds; "
-        "did you mean 'calibration_share'?",
+        "a.yaml: split.calibration_shar: is not a key here, allowed: test_equipment, test_from, test_share, "
+        "calibration_share, folds; did you mean 'calibration_share'?",
         "a.yaml: lightgbm.rounds: found 0, allowed: greater than or equal to 1",
         "did you mean 'num_leaves'?", "a.yaml: features.sensors.sgnals: is not a key here, allowed: windows, signals",
         "did you mean 'maintenance'?", "a.yaml: labels.failure.kinds[0]: found 'correctve'",

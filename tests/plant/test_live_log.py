@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import random
 import signal
 import sqlite3
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +72,7 @@ def log(place: Place) -> Iterator[LiveLog]:
 
 
 def rows(*given: dict[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame(list(given))
+    return pd.DataFrame(list(given), dtype=object)
 
 
 def readings(n: int, first: int = 0) -> pd.DataFrame:
@@ -93,7 +95,7 @@ def test_rows_come_back_as_their_contract_says_them(log: LiveLog) -> None:
     log.append("batch_steps", given, NOON)
     (entry,) = log.since(0)
 
-    expected = conform(TABLES["batch_steps"], given.assign(recorded_at=NOON))
+    expected = conform(TABLES["batch_steps"], given.infer_objects().assign(recorded_at=NOON))
     assert_same(entry.rows, expected)
     assert (entry.seq, entry.table) == (1, "batch_steps")
 
@@ -110,7 +112,7 @@ def test_every_table_can_be_kept(log: LiveLog, table: str) -> None:
 
     assert (first.accepted, again.known, less.known + less.accepted) == (1, 1, 1)
     stored = log.since(0)[0].rows
-    assert_same(stored, conform(contract, rows(full).assign(recorded_at=NOON)))
+    assert_same(stored, conform(contract, rows(full).infer_objects().assign(recorded_at=NOON)))
 
 
 def test_what_a_row_says_of_its_recording_is_not_when_we_knew_it(log: LiveLog) -> None:
@@ -151,7 +153,7 @@ def test_an_append_that_is_sent_again_adds_nothing(place: Place) -> None:
 )
 def test_the_same_in_other_words_is_known(log: LiveLog, other: dict[str, Any]) -> None:
     log.append("readings", rows(READING), NOON)
-    assert log.append("readings", rows(READING | other).astype(object), NOON).known == 1
+    assert log.append("readings", rows(READING | other), NOON).known == 1
 
 
 def test_zero_is_zero_and_empty_is_empty(log: LiveLog) -> None:
@@ -185,12 +187,12 @@ def test_an_older_version_that_comes_later_changes_nothing(log: LiveLog) -> None
 
 
 def test_large_appends_become_several_entries(log: LiveLog) -> None:
-    given = readings(ENTRY_ROWS + 5)
+    given, now = readings(ENTRY_ROWS + 5), NOON + pd.Timedelta(days=1)
 
-    assert log.append("readings", given, NOON) == Appended(ENTRY_ROWS + 5, 0, (), 2)
+    assert log.append("readings", given, now) == Appended(ENTRY_ROWS + 5, 0, (), 2)
     assert [len(e.rows) for e in log.since(0)] == [ENTRY_ROWS]
     assert [len(e.rows) for e in log.since(0, ENTRY_ROWS + 1)] == [ENTRY_ROWS, 5]
-    assert log.append("readings", given, NOON).known == ENTRY_ROWS + 5
+    assert log.append("readings", given, now).known == ENTRY_ROWS + 5
 
 
 def test_sites_of_one_database_have_logs_of_their_own(place: Place) -> None:
@@ -242,7 +244,7 @@ def test_a_bad_row_is_refused_alone(
     log: LiveLog, table: str, good: dict[str, Any], change: dict[str, Any], column: str, reason: str
 ) -> None:
     key = TABLES[table].key[0]
-    given = rows(good, good | {key: "bad"} | change, good | {key: "third"}).astype(object)
+    given = rows(good, good | {key: "bad"} | change, good | {key: "third"})
 
     done = log.append(table, given, NOON)
 
@@ -313,7 +315,7 @@ class Obvious:
     entries: list[tuple[int, str, list[dict[str, Any]]]] = field(default_factory=list)
     newest: dict[Any, dict[str, Any]] = field(default_factory=dict)
     said: dict[Any, pd.Timestamp] = field(default_factory=dict)
-    recorded: pd.Timestamp = pd.Timestamp(0, tz="UTC")
+    recorded: pd.Timestamp = NOON - pd.Timedelta(days=9)
     trimmed: int = 0
     last: int = 0
 
@@ -357,7 +359,8 @@ drawn = {
          "quality": st.sampled_from([None, "bad"]), **lineage}
     ),
     "events": st.fixed_dictionaries(
-        {"event_id": st.sampled_from("AB"), "equipment_id": st.just("M"), "ts": ago, "kind": st.just("alarm"), **lineage}
+        {"event_id": st.sampled_from("AB"), "equipment_id": st.just("M"), "ts": ago, "kind": st.just("state"),
+         **lineage}
     ),
     "batch_steps": st.fixed_dictionaries(
         {"batch_id": st.sampled_from("AB"), "step": st.just("s"), "started_at": ago, **lineage},
@@ -421,12 +424,14 @@ def test_a_replay_shows_what_a_reader_had_seen(given: list[list[dict[str, Any]]]
 
 # ---- several processes, some of which die -------------------------------------------------------------------------
 
-_WRITER = """
+_WRITER = f"""
 import sys
+import numpy as np
 import pandas as pd
 from pathlib import Path
 from plant.live_log import LiveLog
-from tests.plant.test_live_log import NOON, readings
+NOON = pd.Timestamp("{NOON}")
+{inspect.getsource(readings)}
 folder, url, first, times, size = sys.argv[1:]
 log = LiveLog.open(Path(folder), url or None)
 for i in range(int(times)):
@@ -458,7 +463,7 @@ def test_several_writers_and_a_reader_who_polls(place: Place) -> None:
     expected = pd.concat([readings(3, f + 3 * i) for f in (0, 500) for i in range(30)])
     assert sorted(together["ts"]) == sorted(expected["ts"])
     moments = [(e.rows["recorded_at"].min(), e.rows["recorded_at"].max()) for e in seen]
-    assert all(before[1] < after[0] for before, after in zip(moments, moments[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in pairwise(moments))
 
 
 @pytest.mark.parametrize("seed", range(4))

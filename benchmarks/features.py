@@ -247,7 +247,8 @@ def figures(found: dict[str, Any]) -> list[Figure]:
 
 if __name__ == "__main__":
     asked_for = arguments_of(
-        __doc__, ("--rows", "readings (default 10,368,000: 80 series, more than caches hold)"), ("--irregular", "random gaps between readings"),
+        __doc__, ("--rows", "readings (default 10,368,000: 80 series, more than caches hold)"),
+        ("--irregular", "random gaps between readings"),
         ("--scale", "ours and the memory pass only"),
     )
     document = measure(asked_for)

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy.engine import Connection, Engine
 
-from features.assemble import Matrix, batch_matrix, equipment_matrix
+from features.assemble import Matrix, batch_matrix
 from governance import scores, versions
 from governance.database import appending_to_log, connect, reading
 from governance.versions import ModelVersion
@@ -247,7 +247,7 @@ def _read(version: ModelVersion, role: str) -> Served:
 
 def _assemble(served: Served, data: Data, frame: pd.DataFrame, gates: list[str]) -> Matrix:
     if served.version.task == "failure":
-        return equipment_matrix(data.snapshot, served.predictor.plan, frame.rename(columns={"id": "equipment_id"}))
+        return data.matrix(served.predictor.plan, frame.rename(columns={"id": "equipment_id"}))
     cutoffs = pd.DataFrame({"batch_id": frame["id"], "gate": gates, "t": frame["t"]})
     return batch_matrix(data.snapshot, served.predictor.plan, cutoffs)
 

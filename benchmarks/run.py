@@ -7,7 +7,7 @@ import tempfile
 from argparse import Namespace
 from pathlib import Path
 
-from benchmarks import features, fleet, kills, loading, main_job, service, startup
+from benchmarks import features, fleet, kills, loading, main_job, online, service, startup
 from benchmarks.figures import Figure, main
 
 
@@ -21,6 +21,8 @@ def measure() -> list[Figure]:
             figures += run(home)
     figures += features.figures(features.measure(Namespace(rows=None, irregular=None, scale=None)))
     figures += fleet.measure(Namespace(share="0.02", keep=None))
+    print("measuring: the online state ...", file=sys.stderr)
+    figures += online.measure(Namespace())
     print("measuring: loading ...", file=sys.stderr)
     figures += loading.measure(Namespace(rows=None, large=None))
     print("measuring: killed loads ...", file=sys.stderr)

@@ -12,6 +12,8 @@ import pandas as pd
 from features.asof import as_of
 from features.assemble import FeaturePlan, Matrix, equipment_matrix, plan
 from features.labels import cutoff_grid, failure_labels, label_report
+from features.text import TextModel
+from features.text_rules import TextRules
 from models import metrics
 from models.baselines import AgeModel
 from models.calibration import Calibration
@@ -22,6 +24,7 @@ from plant.errors import SteadylineError, listing
 from plant.snapshot import SnapshotLike
 from training.alarms import alarms_in_events
 from training.splits import Fold, calibration_start, folds, test_start
+from training.texts import label_texts, told
 
 Progress = Callable[[str], None]
 _MOST_ROWS = 5_000_000
@@ -79,14 +82,19 @@ def period(snapshot: SnapshotLike, spec: FailureSpec) -> tuple[list[str], pd.Tim
     return equipment, start, end, test_start(start, end, spec.split)
 
 
-def failure_plan(snapshot: SnapshotLike, spec: FailureSpec) -> FeaturePlan:
-    """The features that training on this snapshot would take. Raises SteadylineError."""
+def failure_plan(snapshot: SnapshotLike, spec: FailureSpec, rules: TextRules | None = None) -> FeaturePlan:
+    """The features that training on this snapshot (with these rules for texts) would take. Raises SteadylineError."""
     equipment, _, _, first = period(snapshot, spec)
-    return plan(snapshot, spec.features, "equipment", first, equipment)
+    return plan(snapshot, spec.features, "equipment", first, equipment, rules)
 
 
-def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress = lambda _: None) -> FailureTraining:
-    """Fit and backtest. Raises SteadylineError for too few failures, no equipment or a split outside the data."""
+def train_failure(
+    snapshot: SnapshotLike, spec: FailureSpec, progress: Progress = lambda _: None, rules: TextRules | None = None
+) -> FailureTraining:
+    """Fit and backtest. Raises SteadylineError for too few failures, no equipment or a split outside the data.
+
+    rules: those of the site, for texts (`training.texts.rules_for`); None: the shipped ones.
+    """
     equipment, start, end, first = period(snapshot, spec)
     rows = len(equipment) * (end - start) / pd.Timedelta(hours=spec.cutoffs.every.hours)
     if rows > _MOST_ROWS:
@@ -97,14 +105,16 @@ def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress 
             "correct cutoffs.every, cutoffs.start or the population in the model's YAML",
         )
     progress("cut-offs and labels")
+    feature_plan = plan(snapshot, spec.features, "equipment", first, equipment, rules)
+    texts = label_texts(snapshot, spec, feature_plan, first, rules)
     cutoffs = cutoff_grid(snapshot, pd.Timedelta(hours=spec.cutoffs.every.hours), start, end, equipment)
-    labels = failure_labels(snapshot, spec.labels, cutoffs)
+    labels = failure_labels(snapshot, spec.labels, cutoffs, texts=texts)
     cuts = folds(first, end, spec.split.folds)
     # Modes that are known when the last fold begins: one that is first seen later is no word of this model.
-    known = failure_labels(snapshot, spec.labels, cutoffs[cutoffs["t"] < cuts[-1].origin], until=cuts[-1].origin)
+    begun = cutoffs[cutoffs["t"] < cuts[-1].origin]
+    known = failure_labels(snapshot, spec.labels, begun, until=cuts[-1].origin, texts=texts)
     modes = tuple(sorted(set(known["mode"]) - {""}))
     progress(f"features of {len(cutoffs):,} rows")
-    feature_plan = plan(snapshot, spec.features, "equipment", first, equipment)
     matrix = equipment_matrix(snapshot, feature_plan, cutoffs)
     times = pd.DatetimeIndex(cutoffs["t"])
     fits = []
@@ -112,9 +122,11 @@ def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress 
         progress(
             f"fold {number} of {spec.split.folds}: fit before {fold.origin:%Y-%m-%d}, test until {fold.end:%Y-%m-%d}"
         )
-        fits.append(_fit(snapshot, spec, cutoffs, times, matrix, modes, start, fold))
+        fits.append(_fit(snapshot, spec, cutoffs, times, matrix, modes, start, fold, texts))
     evidence = _evidence(spec, cutoffs, labels, fits, start, end, snapshot.data_end)
-    evidence["labels"] = _label_reports(snapshot, spec, cutoffs, fits)
+    evidence["labels"] = _label_reports(snapshot, spec, cutoffs, fits, texts)
+    if texts is not None:
+        evidence["labels"]["texts"] = told(texts, first)
     return FailureTraining(feature_plan, matrix, modes, fits, evidence)
 
 
@@ -155,15 +167,15 @@ def events_within(labels: pd.DataFrame, horizons_h: tuple[float, ...], watched_h
 
 
 def _label_reports(
-    snapshot: SnapshotLike, spec: FailureSpec, cutoffs: pd.DataFrame, fits: list[FailureFit]
+    snapshot: SnapshotLike, spec: FailureSpec, cutoffs: pd.DataFrame, fits: list[FailureFit], texts: TextModel | None
 ) -> dict[str, Any]:
     """Labels of the training rows, as the version knew them, and of all tested rows, in hindsight."""
     origin = fits[-1].fold.origin
     before = cutoffs[cutoffs["t"] < origin]
     tested = cutoffs.iloc[np.concatenate([f.rows for f in fits])]
     return {
-        "train": label_report(as_of(snapshot, origin), spec.labels, before, until=origin).as_dict(),
-        "test": label_report(snapshot, spec.labels, tested).as_dict(),
+        "train": label_report(as_of(snapshot, origin), spec.labels, before, origin, texts).as_dict(),
+        "test": label_report(snapshot, spec.labels, tested, texts=texts).as_dict(),
     }
 
 
@@ -199,6 +211,7 @@ def _fit(
     modes: tuple[str, ...],
     start: pd.Timestamp,
     fold: Fold,
+    texts: TextModel | None,
 ) -> FailureFit:
     horizons = spec.horizons_h
     early_end = calibration_start(start, fold.origin, spec.split)
@@ -206,8 +219,8 @@ def _fit(
     later = before & ~early
     test = np.asarray((times >= fold.origin) & (times < fold.end))
     # Labels to learn from are those of the day: orders entered or corrected later were not known.
-    known_early = failure_labels(as_of(snapshot, early_end), spec.labels, cutoffs[early], until=early_end)
-    known = failure_labels(as_of(snapshot, fold.origin), spec.labels, cutoffs[before], until=fold.origin)
+    known_early = failure_labels(as_of(snapshot, early_end), spec.labels, cutoffs[early], early_end, texts)
+    known = failure_labels(as_of(snapshot, fold.origin), spec.labels, cutoffs[before], fold.origin, texts)
     watched = _hours_until(times[before], fold.origin)
 
     first = _hazard(spec, matrix).fit(

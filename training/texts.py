@@ -39,5 +39,5 @@ def label_texts(
 
 def told(texts: TextModel, before: pd.Timestamp) -> dict[str, Any]:
     """What stands in the evidence of the text model that filled the labels."""
-    return {"fitted_before": before.isoformat(), "coded_orders": texts.head("failure_mode").examples,
-            "note": texts.note}
+    head = texts.head("failure_mode")
+    return {"fitted_before": before.isoformat(), "coded_orders": head.examples, "note": head.note}

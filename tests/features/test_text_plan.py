@@ -225,6 +225,9 @@ def test_the_rules_of_the_site_reach_the_plan() -> None:
     matrix = equipment_matrix(snapshot, made, pd.DataFrame({"equipment_id": ["e"], "t": [at(9)]}))
     found = {f.name: v for f, v in zip(matrix.features, matrix.values[0], strict=True)}
     assert (found["text.since.leak"], found["maintenance.since_mode.leak"]) == (8.0, 7.0)
+    for end, modes in ((at(1), ()), (at(1) + pd.Timedelta(1, "us"), ("leak",))):
+        early = plan(snapshot, spec, "equipment", end, rules=own).vocabulary
+        assert early.text_modes == early.modes == modes, "a text is known strictly after its order was opened"
     bare = plan(snapshot, spec, "equipment", at(9))
     assert bare.vocabulary.text_modes == bare.vocabulary.modes == ()
 

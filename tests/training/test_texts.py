@@ -87,6 +87,8 @@ def test_labels_alone_read_with_a_model_of_their_own() -> None:
     assert trained.modes == ("bearing", "leak")
     assert trained.plan.vocabulary.texts == {}
     assert trained.plan == train_failure(plant, failure_spec()).plan
+    of_plan = fit_before(plant, FIRST).head("failure_mode")
+    assert trained.evidence["labels"]["texts"]["coded_orders"] == of_plan.examples
 
 
 def test_the_rules_of_a_site_are_read_where_a_model_reads_texts(tmp_path: Path) -> None:

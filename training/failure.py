@@ -12,6 +12,8 @@ import pandas as pd
 from features.asof import as_of
 from features.assemble import FeaturePlan, Matrix, equipment_matrix, plan
 from features.labels import cutoff_grid, failure_labels, label_report
+from features.text import TextModel
+from features.text_rules import TextRules
 from models import metrics
 from models.baselines import AgeModel
 from models.calibration import Calibration
@@ -25,6 +27,7 @@ from training.audit import audit_failure
 from training.audit_finding import Audit, require_passed
 from training.audit_groups import require_embargo
 from training.splits import Fold, calibration_start, folds, test_start
+from training.texts import label_texts, told
 
 Progress = Callable[[str], None]
 _MOST_ROWS = 5_000_000
@@ -82,38 +85,43 @@ def period(snapshot: SnapshotLike, spec: FailureSpec) -> tuple[list[str], pd.Tim
     return equipment, start, end, test_start(start, end, spec.split)
 
 
-def failure_plan(snapshot: SnapshotLike, spec: FailureSpec) -> FeaturePlan:
-    """The features that training on this snapshot would take. Raises SteadylineError."""
+def failure_plan(snapshot: SnapshotLike, spec: FailureSpec, rules: TextRules | None = None) -> FeaturePlan:
+    """The features that training on this snapshot (with these rules for texts) would take. Raises SteadylineError."""
     equipment, _, _, first = period(snapshot, spec)
-    return plan(snapshot, spec.features, "equipment", first, equipment)
+    return plan(snapshot, spec.features, "equipment", first, equipment, rules)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that stands before the first fit: rows, what is known of them, the folds, the matrix."""
+    """All that stands before the first fit: rows, the folds, the matrix, and what reads the texts of labels."""
 
     start: pd.Timestamp
     end: pd.Timestamp
+    first: pd.Timestamp  # of the test period
     cutoffs: pd.DataFrame
     folds: list[Fold]
     plan: FeaturePlan
     matrix: Matrix
+    texts: TextModel | None
 
 
-def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress = lambda _: None) -> FailureTraining:
+def train_failure(
+    snapshot: SnapshotLike, spec: FailureSpec, progress: Progress = lambda _: None, rules: TextRules | None = None
+) -> FailureTraining:
     """Audit, fit and backtest.
 
-    Raises SteadylineError for too few failures, no equipment, a split outside the data, and (leakage) for features that
-    would know the future.
+    rules: those of the site, for texts (`training.texts.rules_for`); None: the shipped ones. Raises SteadylineError for
+    too few failures, no equipment, a split outside the data, and (leakage) for features that would know the future.
     """
-    ready = prepare_failure(snapshot, spec, progress)
+    ready = prepare_failure(snapshot, spec, progress, rules)
     progress("leakage audit")
     audit = audit_features(snapshot, spec, ready)
     require_passed(audit, spec.name)
-    cutoffs, cuts = ready.cutoffs, ready.folds
-    labels = failure_labels(snapshot, spec.labels, cutoffs)
+    cutoffs, cuts, texts = ready.cutoffs, ready.folds, ready.texts
+    labels = failure_labels(snapshot, spec.labels, cutoffs, texts=texts)
     # Modes that are known when the last fold begins: one that is first seen later is no word of this model.
-    known = failure_labels(snapshot, spec.labels, cutoffs[cutoffs["t"] < cuts[-1].origin], until=cuts[-1].origin)
+    begun = cutoffs[cutoffs["t"] < cuts[-1].origin]
+    known = failure_labels(snapshot, spec.labels, begun, until=cuts[-1].origin, texts=texts)
     modes = tuple(sorted(set(known["mode"]) - {""}))
     times = pd.DatetimeIndex(cutoffs["t"])
     fits = []
@@ -121,9 +129,11 @@ def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress 
         progress(
             f"fold {number} of {spec.split.folds}: fit before {fold.origin:%Y-%m-%d}, test until {fold.end:%Y-%m-%d}"
         )
-        fits.append(_fit(snapshot, spec, cutoffs, times, ready.matrix, modes, ready.start, fold))
+        fits.append(_fit(snapshot, spec, cutoffs, times, ready.matrix, modes, ready.start, fold, texts))
     evidence = _evidence(spec, cutoffs, labels, fits, ready.start, ready.end, snapshot.data_end)
-    evidence["labels"] = _label_reports(snapshot, spec, cutoffs, fits)
+    evidence["labels"] = _label_reports(snapshot, spec, cutoffs, fits, texts)
+    if texts is not None:
+        evidence["labels"]["texts"] = told(texts, ready.first)
     evidence["audit"] = audit.as_dict()
     return FailureTraining(ready.plan, ready.matrix, modes, fits, evidence)
 
@@ -132,7 +142,7 @@ def audit_features(snapshot: SnapshotLike, spec: FailureSpec, ready: Prepared) -
     """The leakage audit of what would be trained, on the rows and labels that the version would learn from."""
     fold = ready.folds[-1]
     before = ready.cutoffs[ready.cutoffs["t"] < fold.origin]
-    known = failure_labels(as_of(snapshot, fold.origin), spec.labels, before, until=fold.origin)
+    known = failure_labels(as_of(snapshot, fold.origin), spec.labels, before, fold.origin, ready.texts)
 
     def make(plant: SnapshotLike, rows: pd.DataFrame) -> Matrix:
         return equipment_matrix(plant, ready.plan, rows)
@@ -140,7 +150,9 @@ def audit_features(snapshot: SnapshotLike, spec: FailureSpec, ready: Prepared) -
     return audit_failure(snapshot, spec, make, ready.matrix, known, fold)
 
 
-def prepare_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress = lambda _: None) -> Prepared:
+def prepare_failure(
+    snapshot: SnapshotLike, spec: FailureSpec, progress: Progress = lambda _: None, rules: TextRules | None = None
+) -> Prepared:
     """Cut-offs, folds and features. Raises SteadylineError for no equipment or a split outside the data."""
     equipment, start, end, first = period(snapshot, spec)
     rows = len(equipment) * ((end - start) / pd.Timedelta(hours=spec.cutoffs.every.hours))
@@ -152,11 +164,13 @@ def prepare_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progres
             "correct cutoffs.every, cutoffs.start or the population in the model's YAML",
         )
     progress("cut-offs and labels")
+    feature_plan = plan(snapshot, spec.features, "equipment", first, equipment, rules)
+    texts = label_texts(snapshot, spec, feature_plan, first, rules)
     cutoffs = cutoff_grid(snapshot, pd.Timedelta(hours=spec.cutoffs.every.hours), start, end, equipment)
     cuts = folds(first, end, spec.split.folds)
     progress(f"features of {len(cutoffs):,} rows")
-    feature_plan = plan(snapshot, spec.features, "equipment", first, equipment)
-    return Prepared(start, end, cutoffs, cuts, feature_plan, equipment_matrix(snapshot, feature_plan, cutoffs))
+    matrix = equipment_matrix(snapshot, feature_plan, cutoffs)
+    return Prepared(start, end, first, cutoffs, cuts, feature_plan, matrix, texts)
 
 
 def _first_time(snapshot: SnapshotLike, equipment: list[str]) -> pd.Timestamp:
@@ -196,15 +210,15 @@ def events_within(labels: pd.DataFrame, horizons_h: tuple[float, ...], watched_h
 
 
 def _label_reports(
-    snapshot: SnapshotLike, spec: FailureSpec, cutoffs: pd.DataFrame, fits: list[FailureFit]
+    snapshot: SnapshotLike, spec: FailureSpec, cutoffs: pd.DataFrame, fits: list[FailureFit], texts: TextModel | None
 ) -> dict[str, Any]:
     """Labels of the training rows, as the version knew them, and of all tested rows, in hindsight."""
     origin = fits[-1].fold.origin
     before = cutoffs[cutoffs["t"] < origin]
     tested = cutoffs.iloc[np.concatenate([f.rows for f in fits])]
     return {
-        "train": label_report(as_of(snapshot, origin), spec.labels, before, until=origin).as_dict(),
-        "test": label_report(snapshot, spec.labels, tested).as_dict(),
+        "train": label_report(as_of(snapshot, origin), spec.labels, before, origin, texts).as_dict(),
+        "test": label_report(snapshot, spec.labels, tested, texts=texts).as_dict(),
     }
 
 
@@ -240,6 +254,7 @@ def _fit(
     modes: tuple[str, ...],
     start: pd.Timestamp,
     fold: Fold,
+    texts: TextModel | None,
 ) -> FailureFit:
     horizons = spec.horizons_h
     early_end = calibration_start(start, fold.origin, spec.split)
@@ -247,8 +262,8 @@ def _fit(
     later = before & ~early
     test = np.asarray((times >= fold.origin) & (times < fold.end))
     # Labels to learn from are those of the day: orders entered or corrected later were not known.
-    known_early = failure_labels(as_of(snapshot, early_end), spec.labels, cutoffs[early], until=early_end)
-    known = failure_labels(as_of(snapshot, fold.origin), spec.labels, cutoffs[before], until=fold.origin)
+    known_early = failure_labels(as_of(snapshot, early_end), spec.labels, cutoffs[early], early_end, texts)
+    known = failure_labels(as_of(snapshot, fold.origin), spec.labels, cutoffs[before], fold.origin, texts)
     require_embargo(times[early], known_early, early_end)
     require_embargo(times[before], known, fold.origin)
     watched = _hours_until(times[before], fold.origin)

@@ -29,6 +29,7 @@ from plant.store import Store
 from training.failure import FailureTraining, train_failure
 from training.quality import QualityTraining, train_quality, with_targets
 from training.registry import log_version
+from training.texts import rules_for
 
 Progress = Callable[[str], None]
 _ACTOR = "steadyline train"
@@ -115,7 +116,7 @@ def _make(
     site: Site, snapshot: Snapshot, spec: ModelSpec, folder: Path, progress: Progress
 ) -> tuple[Bundle, dict[str, Any], pd.DataFrame]:
     if isinstance(spec, FailureSpec):
-        trained = train_failure(snapshot, spec, progress)
+        trained = train_failure(snapshot, spec, progress, rules_for(site.folder, spec))
         made = _failure_bundle(site, snapshot, spec, trained, folder)
         return made, trained.evidence, _example(trained.matrix.values, [f.name for f in trained.plan.features])
     if not isinstance(spec, QualitySpec):

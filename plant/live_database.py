@@ -112,8 +112,11 @@ def connect(site_folder: Path, url: str | None) -> tuple[Engine, int]:
     """The database, with its tables (made where they are missing), and the number of this site's log in it."""
     with told():
         engine = _engine(site_folder, url)
-        number = _patiently(lambda: _log(engine, site_folder.name))
-    return engine, number
+        try:
+            return engine, _patiently(lambda: _log(engine, site_folder.name))
+        except BaseException:
+            engine.dispose()
+            raise
 
 
 def _engine(site_folder: Path, url: str | None) -> Engine:

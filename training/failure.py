@@ -20,13 +20,14 @@ from models.calibration import Calibration
 from models.decision import Threshold, choose_threshold
 from models.hazard import HazardModel, edges_from_horizons
 from models.spec import FailureSpec
-from plant.errors import SteadylineError, listing
+from plant.errors import SteadylineError
 from plant.snapshot import SnapshotLike
 from training.alarms import alarms_in_events
 from training.audit import audit_failure
 from training.audit_finding import Audit, require_passed
 from training.audit_groups import require_embargo
-from training.splits import Fold, calibration_start, folds, test_start
+from training.population import period
+from training.splits import Fold, calibration_start, folds
 from training.texts import label_texts, told
 
 Progress = Callable[[str], None]
@@ -60,29 +61,6 @@ class FailureTraining:
     @property
     def last(self) -> FailureFit:
         return self.fits[-1]
-
-
-def population(snapshot: SnapshotLike, spec: FailureSpec) -> list[str]:
-    """Ids of the equipment the model is for. Raises SteadylineError when there is none."""
-    equipment = snapshot.table("equipment").drop_duplicates("equipment_id", keep="last")
-    classes = equipment["equipment_class"].astype(str)
-    chosen = equipment["equipment_id"][[spec.population.covers(c) for c in classes]]
-    if not len(chosen):
-        raise SteadylineError(
-            "empty_population",
-            f"model '{spec.name}' is for {spec.population.equipment_class}, and no equipment is of that class",
-            f"classes: {listing(sorted(set(classes)))}",
-            "correct population.equipment_class in the model's YAML",
-        )
-    return sorted(chosen.astype(str))
-
-
-def period(snapshot: SnapshotLike, spec: FailureSpec) -> tuple[list[str], pd.Timestamp, pd.Timestamp, pd.Timestamp]:
-    """Equipment of the model, start and end of its rows, and the start of the test period. Raises SteadylineError."""
-    equipment = population(snapshot, spec)
-    end = min(spec.cutoffs.end or snapshot.data_end, snapshot.data_end)
-    start = spec.cutoffs.start or _first_time(snapshot, equipment)
-    return equipment, start, end, test_start(start, end, spec.split)
 
 
 def failure_plan(snapshot: SnapshotLike, spec: FailureSpec, rules: TextRules | None = None) -> FeaturePlan:
@@ -171,28 +149,6 @@ def prepare_failure(
     progress(f"features of {len(cutoffs):,} rows")
     matrix = equipment_matrix(snapshot, feature_plan, cutoffs)
     return Prepared(start, end, first, cutoffs, cuts, feature_plan, matrix, texts)
-
-
-def _first_time(snapshot: SnapshotLike, equipment: list[str]) -> pd.Timestamp:
-    """When the records begin: the earliest order, event, stop or reading of the population."""
-    first = []
-    for name, column in (
-        ("work_orders", "opened_at"),
-        ("events", "ts"),
-        ("downtime", "started_at"),
-        ("readings", "ts"),
-    ):
-        frame = snapshot.table(name)
-        times = frame[column][frame["equipment_id"].isin(equipment)]
-        if len(times):
-            first.append(times.min())
-    if not first:
-        raise SteadylineError(
-            "no_history",
-            "the equipment of this model has no orders, events, stops or readings",
-            hint="connect a source that has",
-        )
-    return min(first)
 
 
 def events_within(labels: pd.DataFrame, horizons_h: tuple[float, ...], watched_h: np.ndarray) -> np.ndarray:

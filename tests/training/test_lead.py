@@ -38,7 +38,7 @@ def test_outcomes_are_those_of_the_window_after_the_lead() -> None:
     cutoffs = pd.DataFrame([(e, t) for e in ("pump-00", "pump-07") for t in times], columns=["equipment_id", "t"])
     labels = failure_labels(plant, spec.labels, cutoffs)
     watched = _hours_until(pd.DatetimeIndex(cutoffs["t"]), plant.data_end)
-    outcome = events_within(labels, (24.0, 72.0), watched)
+    outcome, _ = events_within(labels, (24.0, 72.0), watched)
     seen = set()
     for (equipment, t), row in zip(cutoffs.itertuples(index=False), outcome, strict=True):
         ahead = orders.loc[(orders["equipment_id"] == equipment) & (orders["opened_at"] >= t), "opened_at"]

@@ -122,7 +122,7 @@ class HazardModel(BaseEstimator):
                 "Load a longer history, widen the population, or add longer horizons.")
         self.constant_ = constant(x)
         if len(self.constant_) == x.shape[1]:
-            raise BadInput("constant_features", f"None of the {x.shape[1]} features varies over {len(x)} rows.",
+            raise BadInput("constant_features", f"None of {x.shape[1]} features varies, n_samples = {len(x)}.",
                            "at least one feature that varies",
                            "Check sources and windows; without such a feature the base rate is all there is.")
         self.mode_rows_ = np.bincount(modes[inside], minlength=self.n_modes_)

@@ -1,8 +1,9 @@
 """How good predictions are, in the field's own measures. Where a measure is not defined it is None, never a number.
 
-Thin over scikit-learn. Probabilities and events are (n,), events 0/1; rows with NaN in either are left out. weight: (n,)
-how many rows each one stands for, from `models.censoring.within`; with them the Brier score is that of Graf et al. (Stat.
-Med. 18, 1999), the AUC the cumulative/dynamic one of Uno et al. (JASA 102, 2007), both with weights that sum to one.
+Thin over scikit-learn. Probabilities and events are (n,), events 0/1; rows with NaN in either are left out. weight:
+(n,) how many rows each one stands for, from `models.censoring.within`; with them the Brier score is that of Graf et
+al. (Stat. Med. 18, 1999), the AUC the cumulative/dynamic one of Uno et al. (JASA 102, 2007), both with weights that
+sum to one.
 """
 
 from __future__ import annotations

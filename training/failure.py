@@ -26,6 +26,7 @@ from training.audit import audit_failure
 from training.audit_finding import Audit, require_passed
 from training.audit_groups import require_embargo
 from training.splits import Fold, calibration_start, folds, test_start
+from training.tuning import ROUNDS, Tuning, tuned
 
 Progress = Callable[[str], None]
 _MOST_ROWS = 5_000_000
@@ -117,6 +118,10 @@ def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress 
     known = failure_labels(snapshot, spec.labels, cutoffs[cutoffs["t"] < cuts[-1].origin], until=cuts[-1].origin)
     modes = tuple(sorted(set(known["mode"]) - {""}))
     times = pd.DatetimeIndex(cutoffs["t"])
+    tuning = None
+    if spec.lightgbm.tune is not None:
+        progress(f"tuning: {spec.lightgbm.tune.trials} trials")
+        spec, tuning = _tuned(snapshot, spec, ready, modes)
     fits = []
     for number, fold in enumerate(cuts, 1):
         progress(
@@ -126,6 +131,7 @@ def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress 
     evidence = _evidence(spec, cutoffs, labels, fits, ready.start, ready.end, snapshot.data_end, ready.matrix)
     evidence["labels"] = _label_reports(snapshot, spec, cutoffs, fits)
     evidence["audit"] = audit.as_dict()
+    evidence["tuning"] = tuning
     return FailureTraining(ready.plan, ready.matrix, modes, fits, evidence)
 
 
@@ -139,6 +145,15 @@ def audit_features(snapshot: SnapshotLike, spec: FailureSpec, ready: Prepared) -
         return equipment_matrix(plant, ready.plan, rows)
 
     return audit_failure(snapshot, spec, make, ready.matrix, known, fold)
+
+
+def _tuned(snapshot: SnapshotLike, spec: FailureSpec, ready: Prepared, modes: tuple[str, ...]) -> Tuning:
+    """Settings are searched in the training window of the first fold, so that none of the tests was looked at."""
+    origin, times = ready.folds[0].origin, pd.DatetimeIndex(ready.cutoffs["t"])
+    before = np.asarray(times < origin)
+    known = failure_labels(as_of(snapshot, origin), spec.labels, ready.cutoffs[before], until=origin)
+    values, at_h = ready.matrix.values[before], -_hours_until(times[before], ready.start)
+    return tuned(spec, _hazard(spec, ready.matrix), values, known["duration_h"], _codes(known, modes), at_h)
 
 
 def prepare_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress = lambda _: None) -> Prepared:
@@ -230,7 +245,7 @@ def _hazard(spec: FailureSpec, matrix: Matrix) -> HazardModel:
         # No failure is counted before the lead: an edge there keeps that stretch out of the first hazard after it.
         sorted({*edges_from_horizons(spec.horizons_h), spec.lead_h}),
         spec.lightgbm.params(),
-        spec.lightgbm.rounds or 200,
+        spec.lightgbm.rounds or ROUNDS,
         spec.seed,
         explain_h=spec.decision_horizon.hours,
         strata_column=names.index(CLASS) if CLASS in names else None,

@@ -30,7 +30,7 @@ from sklearn.utils import Tags
 from models import boosting
 from models.hazard_input import BadInput, NotFitted, checked_matrix, constant, targets
 from models.person_period import checked_edges, edges_from_horizons, examples, interval_hazard
-from models.tail import TAIL_ROWS, Curve, Tail
+from models.tail import TAIL_ROWS, Curve, Tail, anchor_of
 from plant.errors import SteadylineError
 
 __all__ = ["HazardModel", "edges_from_horizons"]
@@ -139,13 +139,12 @@ class HazardModel(BaseEstimator):
                                       init_score=self.offset_[made.interval])
         del expanded
         self._fit_modes(x[inside], duration[inside], modes[inside], edges, settings)
-        self.tail_ = Tail()
-        later = np.flatnonzero(duration > edges[-1])
-        if len(later):
+        self.tail_, anchor = Tail(), anchor_of(duration, modes >= 0, edges)
+        if anchor is not None:
+            later = np.flatnonzero(duration > edges[anchor])
             if len(later) > TAIL_ROWS:
                 later = np.sort(np.random.default_rng(self.seed).choice(later, TAIL_ROWS, replace=False))
-            log_s = np.log(np.maximum(self._survival(x[later])[:, -1], 1e-300))
-            self.tail_ = Tail.fit(duration[later], modes[later] >= 0, np.log(np.maximum(-log_s, 1e-9)), edges[-1])
+            self.tail_ = Tail.fit(duration[later], modes[later] >= 0, self._survival(x[later]), edges, anchor)
         return self
 
     def _fit_kinds(self, x: Floats, duration: Floats, modes: NDArray[np.int64], edges: Floats) -> None:

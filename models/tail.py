@@ -1,14 +1,17 @@
 """Remaining life out of a survival curve: inside the edges as it was learnt, beyond them by a Weibull tail.
 
-Beyond the last edge E no interval was learnt, but training lives went on. Of the rows that outlived E their later
-failures and censorings fit a Weibull hazard, truncated on the left at E, whose scale and shape depend on how likely
-the row was to fail before E (z = log of its cumulative hazard at E):
+Beyond the last edge no interval was learnt, but training lives went on. Of the rows that outlived an edge A their later
+failures and censorings fit a Weibull hazard, truncated on the left at A, whose scale depends on how likely the row
+was to fail before A (z = log of its cumulative hazard at A):
 
-    H(t) - H(E) = exp(a + b z) ((t / E)^k - 1),   k = exp(c + d z),   t >= E
+    H(t) - H(E) = exp(a + b z) ((t / A)^k - (E / A)^k),   t >= E
+
+A is the last edge E, or, with too few failures after it, the latest edge with enough (`anchor_of`).
 
 (Weibull, J. Appl. Mech. 18, 1951; likelihood of truncated and censored lives: Klein & Moeschberger, Survival Analysis,
 2003, ch. 3.5). b near 1: who was at risk stays so; near 0: surviving the near danger says nothing more. H rises and is
-continuous at E, so that the curve is monotone. With too few later failures the hazard of the last interval goes on.
+continuous at E, so that the curve is monotone. With too few failures after any edge the hazard of the last interval
+goes on.
 """
 
 from __future__ import annotations
@@ -23,34 +26,38 @@ from scipy.special import gammaincc, gammaln
 
 Floats = NDArray[np.float64]
 
-#: Fewer rows failing beyond the last edge fit no Weibull tail.
-TAIL_LEAST = 20
+#: Fewer rows failing beyond an edge fit no Weibull tail from there.
+TAIL_LEAST = 100
+#: So many are waited for, or half of all failures: the mean of a life hangs on its tail, and few make it uncertain.
+TAIL_USUAL = 300
 #: More rows than this tell no more about four numbers; who calls `Tail.fit` draws as many.
 TAIL_ROWS = 20_000
 _LEAST_RATE = 1e-6  # per hour; a hazard of 0 would make the expected life infinite
-_SHAPES = (0.3, 8.0)
+# A steeply falling hazard, drawn out to where nobody was watched, would make some lives endless.
+_SHAPES = (0.6, 8.0)
+# Doubt, in failures' worth, that the tail depends on z (b) and that it is no exponential (log k).
+_DOUBT = np.array([0.0, 1.0, 10.0])
 
 
 @dataclass(frozen=True)
 class Tail:
-    """What was learnt beyond the last edge; `rows` and `failures` it was learnt from. Without `weibull`: nothing."""
+    """What was learnt beyond the edge `anchor`, of `rows` of which so many failed. Without `weibull`: nothing."""
 
     weibull: bool = False
+    anchor: int = 0
     rows: int = 0
     failures: int = 0
     scale: tuple[float, float] = (0.0, 0.0)  # a, b
-    shape: tuple[float, float] = (0.0, 0.0)  # c, d
+    shape: float = 1.0  # k
     centre: float = 0.0
     spread: float = 1.0
     z: tuple[float, float] = (-10.0, 10.0)  # of the training rows, standardised; others are taken to these limits
 
     @classmethod
-    def fit(cls, duration_h: Floats, failed: NDArray[np.bool_], log_hazard: Floats, last_h: float) -> Tail:
-        """Learn from rows that outlived `last_h`: (n,) hours to failure or censoring and log H(last edge) of each."""
-        rows = len(duration_h)
-        failures = int(failed.sum())
-        if failures < TAIL_LEAST:
-            return cls(rows=rows, failures=failures)
+    def fit(cls, duration_h: Floats, failed: NDArray[np.bool_], survival: Floats, edges_h: Floats, anchor: int) -> Tail:
+        """Learn from rows that outlived an edge (`anchor_of`): (n,) hours to the end of each, (n, edges) its curve."""
+        rows, failures, last_h = len(duration_h), int(failed.sum()), float(edges_h[anchor])
+        log_hazard = _log_hazard(survival[:, anchor])
         centre, spread = float(log_hazard.mean()), max(float(log_hazard.std()), 1e-3)
         low, high = np.quantile((log_hazard - centre) / spread, [0.01, 0.99])
         z = np.clip((log_hazard - centre) / spread, low, high)
@@ -58,30 +65,28 @@ class Tail:
         event = failed.astype(np.float64)
 
         def loss(theta: Floats) -> tuple[float, Floats]:
-            a, b, c, d = theta
-            wanted = c + d * z
-            free = (wanted > np.log(_SHAPES[0])) & (wanted < np.log(_SHAPES[1]))
-            k = np.exp(np.clip(wanted, np.log(_SHAPES[0]), np.log(_SHAPES[1])))
+            a, b, c = theta
+            k = float(np.exp(c))
             power = np.exp(np.minimum(k * log_u, 60.0))
             scale = np.exp(np.clip(a + b * z, -40.0, 20.0))
             by_scale = event - scale * (power - 1.0)
-            by_shape = free * (event * (1.0 + k * log_u) - scale * power * k * log_u)
-            value = np.sum(event * (a + b * z + np.log(k) + (k - 1.0) * log_u) - scale * (power - 1.0))
-            slope = np.array([by_scale.sum(), (by_scale * z).sum(), by_shape.sum(), (by_shape * z).sum()])
-            # one made-up failure's worth of doubt that shape and dependence on z are anything
-            return -(value - 0.5 * (b * b + c * c + d * d)) / len(z), -(slope - np.array([0.0, b, c, d])) / len(z)
+            by_shape = event * (1.0 + k * log_u) - scale * power * k * log_u
+            value = np.sum(event * (a + b * z + c + (k - 1.0) * log_u) - scale * (power - 1.0))
+            slope = np.array([by_scale.sum(), (by_scale * z).sum(), by_shape.sum()])
+            return -(value - 0.5 * float((_DOUBT * theta**2).sum())) / len(z), -(slope - _DOUBT * theta) / len(z)
 
         exposure = max(float(np.expm1(np.minimum(log_u, 60.0)).sum()), 1e-9)
-        start = np.array([np.log(event.sum() / exposure), 0.0, 0.0, 0.0])
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 500}).x
-        a, b, c, d = (float(v) for v in found)
-        return cls(True, rows, failures, (a, b), (c, d), centre, spread, (float(low), float(high)))
+        limits = [(None, None), (-5.0, 5.0), (float(np.log(_SHAPES[0])), float(np.log(_SHAPES[1])))]
+        start = np.array([np.log(event.sum() / exposure), 0.0, 0.0])
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": 500}).x
+        a, b, c = (float(v) for v in found)
+        return cls(True, anchor, rows, failures, (a, b), float(np.exp(c)), centre, spread, (float(low), float(high)))
 
-    def of(self, log_hazard: Floats) -> tuple[Floats, Floats]:
-        """Scale and shape (n,) of rows with these log H(last edge)."""
-        z = np.clip((log_hazard - self.centre) / self.spread, *self.z)
-        k = np.exp(np.clip(self.shape[0] + self.shape[1] * z, np.log(_SHAPES[0]), np.log(_SHAPES[1])))
-        return np.exp(np.clip(self.scale[0] + self.scale[1] * z, -40.0, 20.0)), k
+    def of(self, survival: Floats, edges_h: Floats) -> tuple[Floats, Floats]:
+        """Scale c and shape k (n,) of H(t) - H(E) = c ((t / E)^k - 1) beyond the last edge E."""
+        z = np.clip((_log_hazard(survival[:, self.anchor]) - self.centre) / self.spread, *self.z)
+        scale = np.exp(np.clip(self.scale[0] + self.scale[1] * z, -40.0, 20.0))
+        return scale * (edges_h[-1] / edges_h[self.anchor]) ** self.shape, np.full(len(z), self.shape)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -102,7 +107,7 @@ class Curve:
         self.log_s = np.log(np.maximum(survival, 1e-300))
         self.rate = np.maximum(-np.diff(self.log_s, axis=1) / np.diff(edges_h), 0.0)
         if tail.weibull:
-            self.scale, self.shape = tail.of(np.log(np.maximum(-self.log_s[:, -1], 1e-9)))
+            self.scale, self.shape = tail.of(survival, edges_h)
         else:  # exponential: shape 1
             self.scale = np.maximum(self.rate[:, -1], _LEAST_RATE) * edges_h[-1]
             self.shape = np.ones(len(survival))
@@ -124,6 +129,18 @@ class Curve:
         rate = np.maximum(self.rate[row, np.minimum(k, last - 1)], 1e-12)
         inside = np.minimum(self.edges[k] + left / rate, self.edges[np.minimum(k + 1, last)])
         return np.where(k < last, inside, self.edges[-1] * (1.0 + left / self.scale) ** (1.0 / self.shape))
+
+
+def anchor_of(duration_h: Floats, failed: NDArray[np.bool_], edges_h: Floats) -> int | None:
+    """The latest edge after which enough rows fail for a tail; None where there is none."""
+    failures = int(failed.sum())
+    later = failures - np.searchsorted(np.sort(duration_h[failed]), edges_h[1:], side="right")
+    enough = np.flatnonzero(later >= max(TAIL_LEAST, min(TAIL_USUAL, failures / 2))) + 1
+    return int(enough[-1]) if len(enough) else None
+
+
+def _log_hazard(survival: Floats) -> Floats:
+    return np.log(np.maximum(-np.log(np.maximum(survival, 1e-300)), 1e-9))
 
 
 def _beyond(c: Floats, k: Floats) -> Floats:

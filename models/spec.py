@@ -118,6 +118,13 @@ class Split(_Strict):
         return out
 
 
+class Tune(_Strict):
+    """Search of LightGBM settings inside the training window: so many trials, and no longer than that."""
+
+    trials: Annotated[int, Field(ge=1, le=1000)] = 20
+    seconds: Annotated[float, Field(gt=0)] | None = None
+
+
 class Boosting(_Strict):
     """LightGBM settings; what is not given is the model's default for its task. Threads are not a model's property."""
 
@@ -134,10 +141,11 @@ class Boosting(_Strict):
     min_gain_to_split: Annotated[float, Field(ge=0)] | None = None
     extra_trees: bool | None = None
     objective: Literal["regression", "l1", "huber"] | None = None
+    tune: Tune | None = None  # models of failures; the settings given are where the search starts
 
     def params(self) -> dict[str, Any]:
-        """What was given, without `rounds`, under LightGBM's own names."""
-        return self.model_dump(exclude={"rounds"}, exclude_none=True)
+        """What was given, without `rounds` and `tune`, under LightGBM's own names."""
+        return self.model_dump(exclude={"rounds", "tune"}, exclude_none=True)
 
 
 class Capacity(_Strict):
@@ -229,6 +237,8 @@ class QualitySpec(ModelSpec):
 
     @model_validator(mode="after")
     def _consistent(self) -> QualitySpec:
+        if self.lightgbm.tune is not None:
+            raise ValueError("lightgbm.tune: found in a model of quality, allowed: in models of failures")
         if len(set(self.gates)) < len(self.gates):
             raise ValueError(f"gates: found [{', '.join(self.gates)}], allowed: each gate once")
         return self

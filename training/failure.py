@@ -16,7 +16,8 @@ from features.text import TextModel
 from features.text_rules import TextRules
 from models import metrics
 from models.baselines import AgeModel
-from models.calibration import Calibration
+from models.calibration import Calibration, reliability
+from models.censoring import within
 from models.decision import Threshold, choose_threshold
 from models.hazard import HazardModel, edges_from_horizons
 from models.spec import FailureSpec
@@ -29,6 +30,7 @@ from training.audit_groups import require_embargo
 from training.population import period
 from training.splits import Fold, calibration_start, folds
 from training.texts import label_texts, told
+from training.tuning import ROUNDS, Tuning, tuned
 
 Progress = Callable[[str], None]
 _MOST_ROWS = 5_000_000
@@ -102,17 +104,22 @@ def train_failure(
     known = failure_labels(snapshot, spec.labels, begun, until=cuts[-1].origin, texts=texts)
     modes = tuple(sorted(set(known["mode"]) - {""}))
     times = pd.DatetimeIndex(cutoffs["t"])
+    tuning = None
+    if spec.lightgbm.tune is not None:
+        progress(f"tuning: {spec.lightgbm.tune.trials} trials")
+        spec, tuning = _tuned(snapshot, spec, ready, modes)
     fits = []
     for number, fold in enumerate(cuts, 1):
         progress(
             f"fold {number} of {spec.split.folds}: fit before {fold.origin:%Y-%m-%d}, test until {fold.end:%Y-%m-%d}"
         )
         fits.append(_fit(snapshot, spec, cutoffs, times, ready.matrix, modes, ready.start, fold, texts))
-    evidence = _evidence(spec, cutoffs, labels, fits, ready.start, ready.end, snapshot.data_end)
+    evidence = _evidence(spec, cutoffs, labels, fits, ready.start, ready.end, snapshot.data_end, ready.matrix)
     evidence["labels"] = _label_reports(snapshot, spec, cutoffs, fits, texts)
     if texts is not None:
         evidence["labels"]["texts"] = told(texts, ready.first)
     evidence["audit"] = audit.as_dict()
+    evidence["tuning"] = tuning
     return FailureTraining(ready.plan, ready.matrix, modes, fits, evidence)
 
 
@@ -126,6 +133,15 @@ def audit_features(snapshot: SnapshotLike, spec: FailureSpec, ready: Prepared) -
         return equipment_matrix(plant, ready.plan, rows)
 
     return audit_failure(snapshot, spec, make, ready.matrix, known, fold)
+
+
+def _tuned(snapshot: SnapshotLike, spec: FailureSpec, ready: Prepared, modes: tuple[str, ...]) -> Tuning:
+    """Settings are searched in the training window of the first fold, so that none of the tests was looked at."""
+    origin, times = ready.folds[0].origin, pd.DatetimeIndex(ready.cutoffs["t"])
+    before = np.asarray(times < origin)
+    known = failure_labels(as_of(snapshot, origin), spec.labels, ready.cutoffs[before], origin, ready.texts)
+    values, at_h = ready.matrix.values[before], -_hours_until(times[before], ready.start)
+    return tuned(spec, _hazard(spec, ready.matrix), values, known["duration_h"], _codes(known, modes), at_h)
 
 
 def prepare_failure(
@@ -151,18 +167,17 @@ def prepare_failure(
     return Prepared(start, end, first, cutoffs, cuts, feature_plan, matrix, texts)
 
 
-def events_within(labels: pd.DataFrame, horizons_h: tuple[float, ...], watched_h: np.ndarray) -> np.ndarray:
-    """(n, k): 1 failed within the horizon, 0 did not, NaN unknown.
+def events_within(
+    labels: pd.DataFrame, horizons_h: tuple[float, ...], watched_h: np.ndarray, strata: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(n, k): 1 failed within the horizon, 0 did not, NaN unknown; and (n, k) how many rows each one stands for.
 
     watched_h: (n,) hours from the cut-off to the end of observation. A row that was watched for less than the horizon
     is unknown whether it failed or not: keeping those that failed would overstate the risk. A row that work ended
-    before the horizon is unknown too.
+    before the horizon is unknown too, and others like it stand in for it (`models.censoring.within`; strata: (n,)
+    kinds of machine, each with a censoring of its own).
     """
-    duration, observed = labels["duration_h"].to_numpy()[:, None], labels["observed"].to_numpy(dtype=bool)[:, None]
-    horizon = np.array(horizons_h)[None, :]
-    event = observed & (duration < horizon)
-    told = np.where(event, 1.0, np.where(duration >= horizon, 0.0, np.nan))
-    return np.where(horizon <= watched_h[:, None], told, np.nan)
+    return within(labels["duration_h"], labels["observed"], horizons_h, watched_h, strata)
 
 
 def _label_reports(
@@ -188,13 +203,19 @@ def _codes(labels: pd.DataFrame, modes: tuple[str, ...]) -> np.ndarray:
     )
 
 
+def _kinds(matrix: Matrix, rows: np.ndarray) -> np.ndarray | None:
+    """Code of the class of equipment of these rows; None where classes are no feature."""
+    names = [f.name for f in matrix.features]
+    return matrix.values[rows, names.index(CLASS)] if CLASS in names else None
+
+
 def _hazard(spec: FailureSpec, matrix: Matrix) -> HazardModel:
     names = [f.name for f in matrix.features]
     return HazardModel(
         # No failure is counted before the lead: an edge there keeps that stretch out of the first hazard after it.
         sorted({*edges_from_horizons(spec.horizons_h), spec.lead_h}),
         spec.lightgbm.params(),
-        spec.lightgbm.rounds or 200,
+        spec.lightgbm.rounds or ROUNDS,
         spec.seed,
         explain_h=spec.decision_horizon.hours,
         strata_column=names.index(CLASS) if CLASS in names else None,
@@ -228,8 +249,8 @@ def _fit(
         matrix.values[early], known_early["duration_h"], _codes(known_early, modes), n_modes=len(modes)
     )
     risk = first.predict_risk(matrix.values[later], horizons).sum(axis=1)
-    outcome = events_within(known, horizons, watched)[later[before]]
-    calibration = Calibration.fit(horizons, risk, outcome)
+    outcome, weight = events_within(known[later[before]], horizons, watched[later[before]], _kinds(matrix, later))
+    calibration = Calibration.fit(horizons, risk, outcome, weight)
     calibrated = calibration.apply_total(risk)
     k = horizons.index(spec.decision_horizon.hours)
     told = np.isfinite(outcome[:, k])
@@ -259,8 +280,8 @@ def _baselines(
 ) -> dict[str, np.ndarray]:
     """Risk by the base rate alone, and by the time since the last failure alone."""
     horizons = spec.horizons_h
-    event = events_within(known, horizons, watched)
-    constant = np.nanmean(event, axis=0)
+    event, weight = events_within(known, horizons, watched)
+    constant = np.array([metrics.base_rate(event[:, k], weight[:, k]) or 0.0 for k in range(len(horizons))])
     # Rows are at risk from the lead on, and by then so much older.
     age, lead = _hours_since_failure(snapshot, spec, cutoffs) + spec.lead_h, spec.lead_h
     model = AgeModel(look_ahead_h=horizons[-1] - lead).fit(
@@ -299,30 +320,31 @@ def _evidence(
     start: pd.Timestamp,
     end: pd.Timestamp,
     watched_until: pd.Timestamp,
+    matrix: Matrix,
 ) -> dict[str, Any]:
     rows = np.concatenate([f.rows for f in fits])
     risk = np.concatenate([f.risk for f in fits])
     baselines = {name: np.concatenate([f.baselines[name] for f in fits]) for name in fits[0].baselines}
     tested = labels.iloc[rows]
-    event = events_within(tested, spec.horizons_h, _hours_until(pd.DatetimeIndex(cutoffs["t"])[rows], watched_until))
+    watched = _hours_until(pd.DatetimeIndex(cutoffs["t"])[rows], watched_until)
+    event, weight = events_within(tested, spec.horizons_h, watched, _kinds(matrix, rows))
+    groups = cutoffs["equipment_id"].to_numpy()[rows]
     horizons: dict[str, Any] = {}
     for k, name in enumerate(spec.horizons):
-        horizons[str(name)] = _judged(risk[:, k], event[:, k]) | {
-            "baselines": {b: _judged(values[:, k], event[:, k]) for b, values in baselines.items()},
+        curve = reliability(risk[:, k], event[:, k], weight=weight[:, k], groups=groups)
+        horizons[str(name)] = _judged(risk[:, k], event[:, k], weight[:, k]) | {
+            "baselines": {b: _judged(values[:, k], event[:, k], weight[:, k]) for b, values in baselines.items()},
+            "reliability": [one.as_dict() for one in curve],
         }
     decision = horizons[str(spec.decision_horizon)]
     beats = _beats(decision)
-    groups = cutoffs["equipment_id"].to_numpy()[rows]
     k = spec.horizons_h.index(spec.decision_horizon.hours)
-    interval = metrics.bootstrap(metrics.auc, risk[:, k], event[:, k], groups, seed=spec.seed)
+    interval = metrics.bootstrap(metrics.auc, risk[:, k], event[:, k], groups, seed=spec.seed, weight=weight[:, k])
     return {
         "decision_horizon": str(spec.decision_horizon),
         "train": {"start": start.isoformat(), "end": fits[-1].fold.origin.isoformat()},
         "test": {
-            "start": fits[0].fold.origin.isoformat(),
-            "end": end.isoformat(),
-            "rows": len(rows),
-            "folds": len(fits),
+            "start": fits[0].fold.origin.isoformat(), "end": end.isoformat(), "rows": len(rows), "folds": len(fits),
         },
         "horizons": horizons,
         "auc_90_interval": interval,
@@ -342,14 +364,14 @@ def _evidence(
     }
 
 
-def _judged(probability: np.ndarray, event: np.ndarray) -> dict[str, float | int | None]:
+def _judged(probability: np.ndarray, event: np.ndarray, weight: np.ndarray) -> dict[str, float | int | None]:
     told = np.isfinite(event)
     return {
-        "auc": metrics.auc(probability, event),
-        "average_precision": metrics.average_precision(probability, event),
-        "ece": metrics.ece(probability, event),
-        "brier": metrics.brier(probability, event),
-        "base_rate": metrics.base_rate(event),
+        "auc": metrics.auc(probability, event, weight),
+        "average_precision": metrics.average_precision(probability, event, weight),
+        "ece": metrics.ece(probability, event, weight),
+        "brier": metrics.brier(probability, event, weight),
+        "base_rate": metrics.base_rate(event, weight),
         "n": int(told.sum()),
         "failures": int(event[told].sum()),
     }

@@ -15,7 +15,7 @@ from features.labels import cutoff_grid, failure_labels, label_report
 from models import metrics
 from models.baselines import AgeModel
 from models.calibration import Calibration
-from models.decision import Threshold, choose_threshold
+from models.decision import Threshold
 from models.hazard import HazardModel, edges_from_horizons
 from models.spec import FailureSpec
 from plant.errors import SteadylineError, listing
@@ -25,6 +25,7 @@ from training.audit import audit_failure
 from training.audit_finding import Audit, require_passed
 from training.audit_groups import require_embargo
 from training.splits import Fold, calibration_start, folds, test_start
+from training.thresholds import threshold_of
 
 Progress = Callable[[str], None]
 _MOST_ROWS = 5_000_000
@@ -261,14 +262,9 @@ def _fit(
     calibration = Calibration.fit(horizons, risk, outcome)
     calibrated = calibration.apply_total(risk)
     k = horizons.index(spec.decision_horizon.hours)
-    told = np.isfinite(outcome[:, k])
-    threshold = choose_threshold(
-        calibrated[told, k],
-        outcome[told, k],
-        spec.costs,
-        groups=cutoffs["equipment_id"].to_numpy()[later][told],
-        seed=spec.seed,
-    )
+    late = later[before]
+    over = watched[late] >= spec.decision_horizon.hours
+    threshold = threshold_of(spec, cutoffs[later][over], known[late][over], calibrated[over, k])
 
     codes = _codes(known, modes)
     model = _hazard(spec, matrix).fit(matrix.values[before], known["duration_h"], codes, n_modes=len(modes))

@@ -18,6 +18,7 @@ from governance import database, versions
 from governance.versions import ModelVersion
 from models import bundle as bundles
 from models.bundle import Bundle, golden_rows
+from models.decision import Threshold
 from models.explain import Reference
 from models.predict import HAZARD, SCORING
 from models.spec import FailureSpec, ModelSpec, QualitySpec, load_models
@@ -26,7 +27,8 @@ from plant.home import mlruns_folder, reports_folder, store_root
 from plant.site import Site
 from plant.snapshot import Snapshot
 from plant.store import Store
-from training.failure import FailureTraining, train_failure
+from training.backtest import backtest_failure
+from training.failure import FailureTraining
 from training.quality import QualityTraining, train_quality, with_targets
 from training.registry import log_version
 
@@ -115,9 +117,11 @@ def _make(
     site: Site, snapshot: Snapshot, spec: ModelSpec, folder: Path, progress: Progress
 ) -> tuple[Bundle, dict[str, Any], pd.DataFrame]:
     if isinstance(spec, FailureSpec):
-        trained = train_failure(snapshot, spec, progress)
-        made = _failure_bundle(site, snapshot, spec, trained, folder)
-        return made, trained.evidence, _example(trained.matrix.values, [f.name for f in trained.plan.features])
+        tested = backtest_failure(snapshot, spec, progress)
+        trained = tested.training
+        evidence = trained.evidence | {"threshold": tested.threshold.as_dict(), "money": tested.money}
+        made = _failure_bundle(site, snapshot, spec, trained, tested.threshold, evidence, folder)
+        return made, evidence, _example(trained.matrix.values, [f.name for f in trained.plan.features])
     if not isinstance(spec, QualitySpec):
         raise TypeError(f"no training for {type(spec).__name__}")
     fitted = train_quality(snapshot, spec, progress)
@@ -127,7 +131,8 @@ def _make(
 
 
 def _failure_bundle(
-    site: Site, snapshot: Snapshot, spec: FailureSpec, trained: FailureTraining, folder: Path
+    site: Site, snapshot: Snapshot, spec: FailureSpec, trained: FailureTraining, threshold: Threshold,
+    evidence: dict[str, Any], folder: Path,
 ) -> Bundle:
     last = trained.last
     before = np.asarray(pd.DatetimeIndex(trained.matrix.rows["t"]) < last.fold.origin)
@@ -135,7 +140,7 @@ def _failure_bundle(
     scoring = {
         "modes": list(trained.modes),
         "calibration": last.calibration.as_dict(),
-        "threshold": last.threshold.as_dict(),
+        "threshold": threshold.as_dict(),
     }
     return bundles.write(
         folder,
@@ -144,8 +149,8 @@ def _failure_bundle(
         spec=spec.as_dict(),
         plan=trained.plan.to_json(),
         parts={HAZARD: last.model},
-        evidence={**trained.evidence, SCORING: scoring},
-        data=_data(site, snapshot, trained.evidence),
+        evidence={**evidence, SCORING: scoring},
+        data=_data(site, snapshot, evidence),
         golden={HAZARD: golden_rows(last.model, values)},
         reference={"": Reference.of(values)},
         environment=_environment(),

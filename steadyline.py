@@ -19,7 +19,7 @@ from plant import commands
 from plant.commands import AsJson, DataFolder, SiteFolder, option
 from plant.errors import SteadylineError
 from plant.home import state_home, store_root
-from training import feature_commands
+from training import backtest_commands, feature_commands
 
 if TYPE_CHECKING:
     from plant.site import Site
@@ -84,6 +84,13 @@ app.command(epilog="Example: `steadyline features sites/virtual_dublin equipment
 app.command(
     epilog="Example: `steadyline explain sites/virtual_dublin equipment_failures press-1 --feature 'events.*'`"
 )(feature_commands.explain)
+app.command(
+    "audit-features", epilog="Example: `steadyline audit-features tablet_quality`"
+)(feature_commands.audit_features)
+app.command(
+    epilog="Example: `steadyline backtest sites/virtual_dublin equipment_failures --html backtest.html`"
+)(backtest_commands.backtest)
+app.command(epilog="Example: `steadyline card sites/virtual_dublin equipment_failures`")(backtest_commands.card)
 
 
 @app.command(
@@ -123,25 +130,6 @@ def retrain(
     with progress() as tell:
         task = run_retrain(chosen, model, state_home(), tell)
     show(task, as_json, lambda console: render_tasks(console, [task]))
-
-
-@app.command("audit-features", epilog="Example: `steadyline audit-features tablet_quality`")
-def audit_features(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model's name, or the path of its YAML.")],
-    site: Annotated[str | None, option("--site", metavar="SITE", help="Site, where several have the model.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Look for features that would know the future, as every training does; exit code 1 when one blocks."""
-    from plant.terminal import progress, show
-    from training.audit_command import answer, audit_model, find_model, render_audit
-
-    where, spec = find_model(model, site)
-    with progress() as tell:
-        audit = audit_model(where, spec, state_home(), tell)
-    task = answer(where, spec, audit)
-    show(task, as_json, lambda console: render_audit(console, task))
-    if not audit.passed:
-        raise typer.Exit(1)
 
 
 def _train(site: Site, model: str | None, tell: Callable[[str], None]) -> list[dict[str, Any]]:

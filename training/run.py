@@ -27,6 +27,7 @@ from plant.home import mlruns_folder, reports_folder, store_root
 from plant.site import Site
 from plant.snapshot import Snapshot
 from plant.store import Store
+from training import card
 from training.backtest import backtest_failure
 from training.failure import FailureTraining
 from training.quality import QualityTraining, train_quality, with_targets
@@ -120,14 +121,24 @@ def _make(
         tested = backtest_failure(snapshot, spec, progress)
         trained = tested.training
         evidence = trained.evidence | {"threshold": tested.threshold.as_dict(), "money": tested.money}
+        evidence["card"] = _card(spec, site, snapshot, evidence, len(trained.plan.features))
         made = _failure_bundle(site, snapshot, spec, trained, tested.threshold, evidence, folder)
         return made, evidence, _example(trained.matrix.values, [f.name for f in trained.plan.features])
     if not isinstance(spec, QualitySpec):
         raise TypeError(f"no training for {type(spec).__name__}")
     fitted = train_quality(snapshot, spec, progress)
+    features = len(fitted.plan.features)
+    fitted.evidence["card"] = _card(spec, site, snapshot, fitted.evidence, features)
     made = _quality_bundle(site, snapshot, with_targets(spec, fitted.attributes), fitted, folder)
     matrix = fitted.matrices[spec.gates[-1]]
     return made, fitted.evidence, _example(matrix.values, [f.name for f in matrix.features])
+
+
+def _card(
+    spec: ModelSpec, site: Site, snapshot: Snapshot, evidence: dict[str, Any], features: int
+) -> dict[str, Any]:
+    made = card.make(spec, site.name, site.simulated, snapshot.data_version, evidence, features)
+    return made | {"markdown": card.markdown(made)}
 
 
 def _failure_bundle(

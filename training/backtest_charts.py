@@ -42,8 +42,9 @@ def intervals(rows: Sequence[tuple[str, float, Sequence[float] | None]], unit: s
         parts.append(rect(min(at(0), at(value)), y, abs(at(value) - at(0)), 18, BLUE if value >= 0 else RED))
         words = amount(value, unit)
         if span is not None:
-            parts += [line(at(span[0]), y + 9, at(span[1]), y + 9, INK, 2.5)]
-            parts += [line(at(v), y + 3, at(v), y + 15, INK, 2.5) for v in span]
+            for colour, wide in ((PAPER, 5.0), (INK, 2.0)):  # a pale edge, so that it shows on the bar too
+                parts.append(line(at(span[0]), y + 9, at(span[1]), y + 9, colour, wide))
+            parts += [line(at(v), y + 2, at(v), y + 16, INK, 2) for v in span]
             told.append(f"{name}: {words}, 90 % interval {amount(span[0])} to {amount(span[1])}")
         else:
             told.append(f"{name}: {words}")
@@ -93,7 +94,7 @@ def weeks(rows: Sequence[dict[str, Any]], capacity: float | None, title: str) ->
                 f'<rect x="{x + 1:.1f}" y="{top + height - full:.1f}" {size} '
                 f'fill="{PAPER}" stroke="{AMBER}" stroke-width="2"><title>{hint}</title></rect>'
             )
-        if i % max(1, len(rows) // 8) == 0:
+        if i % max(1, -(-len(rows) // 8)) == 0:
             parts.append(text(x, top + height + 15, r["begins"][:10], "start", QUIET, 11))
     for n in range(0, int(most) + 1, max(1, round(most / 5))):
         parts.append(text(left - 8, top + height - n / most * height + 4, str(n), "end", QUIET, 11))

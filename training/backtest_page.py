@@ -45,7 +45,7 @@ def _money(m: Mapping[str, Any]) -> str:
         m["policies"][n]["title"] for n in sure
     )
     return (
-        f'<section id="money"><h2>What it {verb.replace("would have ", "would have ")}</h2><p>Over the tested time the '
+        f'<section id="money"><h2>What it {verb}</h2><p>Over the tested time the '
         f'model {verb} <strong>{amount(abs(first["saving"]), escape(unit))}</strong> against running to failure, '
         f'{amount(abs(first["per_equipment_year"] or 0.0), escape(unit))} per equipment and year. The saving is above '
         f"zero with 90 % confidence {escape(shown)}.</p>"
@@ -122,10 +122,10 @@ def _who(m: Mapping[str, Any], horizon: str) -> str:
     for by, rows in m["strata"].items():
         if len(rows) < 2 and by != "class":
             continue
-        told = [(r["name"] or "not known", r["saving_against_run_to_failure"]["saving"],
+        told = [(_words(r["name"]), r["saving_against_run_to_failure"]["saving"],
                  r["saving_against_run_to_failure"]["interval_90"]) for r in rows[:_MOST_ROWS]]
         lines = [[
-            r["name"] or "not known", f"{r['equipment']}", f"{r['caught']} of {r['failures']}", f"{r['orders']}",
+            _words(r["name"]), f"{r['equipment']}", f"{r['caught']} of {r['failures']}", f"{r['orders']}",
             _number(r["false_alarms_per_equipment_year"]), _number(r["auc"]), _number(r["calibration_error"]),
         ] for r in rows[:_MOST_ROWS]]
         parts.append(f"<h3>By {escape(by)}</h3>")
@@ -138,7 +138,7 @@ def _who(m: Mapping[str, Any], horizon: str) -> str:
     parts.append("<h3>By failure mode</h3>" + _table(
         "The mode is the one that the order of the failure names",
         ("mode", "failures", "prevented"),
-        [[r["name"].replace("_", " ") or "not known", f"{r['failures']}", f"{r['caught']}"] for r in modes], 1))
+        [[_words(r["name"]), f"{r['failures']}", f"{r['caught']}"] for r in modes], 1))
     return "".join(parts) + "</section>"
 
 
@@ -208,6 +208,10 @@ def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], wor
     )
     return (f'<div class="scroll"><table><caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead>'
             f"<tbody>{lines}</tbody></table></div>")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ") or "not known"
 
 
 def _day(moment: str) -> str:

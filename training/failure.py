@@ -18,6 +18,7 @@ from models.calibration import Calibration
 from models.decision import Threshold
 from models.hazard import HazardModel, edges_from_horizons
 from models.spec import FailureSpec
+from models.what_if import require_changeable
 from plant.errors import SteadylineError, listing
 from plant.snapshot import SnapshotLike
 from training.alarms import alarms_in_events
@@ -157,6 +158,7 @@ def prepare_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progres
     cuts = folds(first, end, spec.split.folds)
     progress(f"features of {len(cutoffs):,} rows")
     feature_plan = plan(snapshot, spec.features, "equipment", first, equipment)
+    require_changeable(spec.what_if, feature_plan.features)
     return Prepared(start, end, cutoffs, cuts, feature_plan, equipment_matrix(snapshot, feature_plan, cutoffs))
 
 

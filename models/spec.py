@@ -140,10 +140,16 @@ class Boosting(_Strict):
         return self.model_dump(exclude={"rounds"}, exclude_none=True)
 
 
-class Capacity(_Strict):
-    """What the crew can carry out."""
+def _some_orders(value: float) -> float:
+    if not 0 < value < float("inf"):
+        raise ValueError("more than 0; leave it out where the crew has no limit")
+    return value
 
-    orders_per_week: Annotated[float, Field(gt=0)] | None = None
+
+class Capacity(_Strict):
+    """What the crew can carry out; empty: no limit is set."""
+
+    orders_per_week: Annotated[float, AfterValidator(_some_orders)] | None = None
 
 
 class Intervention(_Strict):

@@ -1,7 +1,7 @@
 """What would the score be if an input that a person can change were another? Not causal, and said so.
 
-Only the inputs that the model's YAML names (`what_if`), and only inside the range that the model knows well: the 10th to
-the 90th percentile of the training rows (`models.explain.Reference`).
+Only the inputs that the model's YAML names (`what_if`), and only inside the range that the model knows well: the 10th
+to the 90th percentile of the training rows (`models.explain.Reference`).
 """
 
 from __future__ import annotations

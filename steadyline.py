@@ -154,10 +154,11 @@ def score_equipment(
     model: ModelOption = None,
     version: Version = "champion",
     orders: Annotated[bool, typer.Option("--orders", help="Open work orders where the decision asks for one.")] = False,
+    rows: Annotated[bool, typer.Option("--rows", help="Show the events and readings behind each reason.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Failure risk, remaining life, reasons and a decision for each equipment."""
-    _score(site, "failure", ids, as_of, model, version, as_json, orders)
+    _score(site, "failure", ids, as_of, model, version, as_json, orders, rows)
 
 
 @score_app.command("batch", epilog="Example: `steadyline score batch sites/zagar_tablets 900 901 --version 1`")
@@ -177,10 +178,11 @@ def score_batch(
 
 def _score(
     site: str, task: str, ids: list[str] | None, as_of: str | None, model: str | None, version: str, as_json: bool,
-    orders: bool = False,
+    orders: bool = False, rows: bool = False,
 ) -> None:
     from models.spec import the_model
     from plant.terminal import open_site, progress, show
+    from serving.behind import with_rows
     from serving.orders import order_for
     from serving.report import render_orders, render_scores
     from serving.requests import parse_time
@@ -192,6 +194,8 @@ def _score(
         scorer = Scorer.open(state_home(), chosen, the_model(chosen.folder, task, model), version)
         scores = scorer.equipment(ids or None, t) if task == "failure" else scorer.batches(ids or None, t)
         outcome = order_for(scorer, scores).as_dict() if orders else None
+        if rows:
+            with_rows(scorer.data.current().snapshot, scorer.served().predictor.plan, scores)
     answer = {"site": chosen.name, "simulated": chosen.simulated, "scores": scores}
 
     def render(console: Any) -> None:

@@ -92,7 +92,7 @@ class FailurePredictor:
                 "decision_horizon": str(self.spec.decision_horizon),
                 "failure_modes": self._modes(risk[i, :, d]),
                 "remaining_life": _life(hours[i] / 24.0, bool(beyond[i])),
-                "reasons": _told(why[i]),
+                "reasons": [r.as_dict() | self._compared(r.group, values[i]) for r in why[i]],
                 "decision": self._decision(float(total[i, d])),
                 "what_if": changes[i],
             }
@@ -129,6 +129,20 @@ class FailurePredictor:
         """(p,): gain of each feature in the hazard's trees."""
         gain = self.model.hazard_.feature_importance(importance_type="gain")
         return np.asarray(gain, dtype=np.float64)[: len(self.features)]
+
+    @cached_property
+    def _comparisons(self) -> dict[str, dict[str, int]]:
+        """Signal -> which comparison (against_own, against_fleet) -> column, of the shortest window."""
+        out: dict[str, dict[str, int]] = {}
+        for j, feature in enumerate(self.features):
+            for kind in ("against_own", "against_fleet"):
+                if feature.name.startswith(f"{feature.group}.{kind}."):
+                    out.setdefault(feature.group, {}).setdefault(kind, j)
+        return out
+
+    def _compared(self, group: str, values: Floats) -> dict[str, float | None]:
+        """Standard deviations from the equipment's own past and from its fleet, where the model knows them."""
+        return {kind: _finite(values[j]) for kind, j in self._comparisons.get(group, {}).items()}
 
     def _modes(self, risk: Floats) -> list[dict[str, Any]]:
         order = np.argsort(-risk, kind="stable")

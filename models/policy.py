@@ -245,8 +245,9 @@ def order_threshold(
     """The threshold of least simulated cost under costs, lead and capacity, with the undecided band below it.
 
     score: (n,) calibrated risk at each chance. A lower threshold is *undecided* against the chosen one when the 5th
-    percentile of its extra cost, over resamples of whole equipment, is not above zero; `watch_from` is the lowest
-    reachable through undecided ones. Costs are of the simulation; `always_cost` orders wherever the crew has room.
+    percentile of its extra cost, over resamples of whole equipment, is not above zero. `watch_from` is the lowest of
+    these: under a capacity the cost is no smooth function of the threshold, so they need not be neighbours. Costs are
+    of the simulation; `always_cost` orders wherever the crew has room.
     """
     order_at, cost = least_cost(chances, score, terms)
     below = candidates(score, 150)
@@ -257,9 +258,7 @@ def order_threshold(
         chances.count, np.full(chances.count, 1.0 / chances.count), size=bootstrap
     )
     undecided = np.quantile(counts @ extra, 0.05, axis=0) <= 0.0
-    lowest = len(below) - 1
-    while lowest > 0 and undecided[lowest - 1]:
-        lowest -= 1
+    lowest = int(np.flatnonzero(undecided)[0])  # the last one is `order_at` itself
     failures = len(chances.failures(terms.protects_h)[0])
     always = float(sweep(chances, [Policy("score", 0.0, score)], terms)[0])
     return Threshold(

@@ -75,6 +75,18 @@ class Costs:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """What holds for every policy. protects_h: hours that an order stands; lead_h: hours from the order to the work;
+    effectiveness: share of failures that work in time prevents; orders_per_week: None for no limit."""
+
+    costs: Costs
+    protects_h: float
+    lead_h: float = 0.0
+    effectiveness: float = 1.0
+    orders_per_week: float | None = None
+
+
+@dataclass(frozen=True)
 class Threshold:
     """What is signed with a model version: open an order from `order_at`, watch from `watch_from`.
 

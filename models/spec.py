@@ -27,7 +27,7 @@ from pydantic import (
 )
 
 from features.spec import HOUR_US, FeatureSpec, LabelSpec, window_us
-from models.decision import Costs
+from models.decision import Costs, Terms
 from models.yaml_problems import Duration, problems, utc_time
 from plant.errors import SiteError, UnknownId, listing, nearest
 from plant.site_inheritance import model_files, site_folders
@@ -148,10 +148,24 @@ class Boosting(_Strict):
         return self.model_dump(exclude={"rounds", "tune"}, exclude_none=True)
 
 
-class Capacity(_Strict):
-    """What the crew can carry out."""
+def _some_orders(value: float) -> float:
+    if not 0 < value < float("inf"):
+        raise ValueError("more than 0; leave it out where the crew has no limit")
+    return value
 
-    orders_per_week: Annotated[float, Field(gt=0)] | None = None
+
+class Capacity(_Strict):
+    """What the crew can carry out; empty: no limit is set."""
+
+    orders_per_week: Annotated[float, AfterValidator(_some_orders)] | None = None
+
+
+class Intervention(_Strict):
+    """What an order does. lead: from the order to the work, empty: `labels.lead`; effectiveness: share of the failures
+    that work in time prevents."""
+
+    lead: Duration | None = None
+    effectiveness: Annotated[float, Field(gt=0, le=1)] = 0.9
 
 
 def _because(value: str) -> str:
@@ -197,6 +211,17 @@ class FailureSpec(ModelSpec):
     decision_horizon: Duration = Duration("72h")
     costs: Costs
     capacity: Capacity = Capacity()
+    intervention: Intervention = Intervention()
+    what_if: tuple[Annotated[str, Field(min_length=1)], ...] = ()  # features that a person can change
+
+    @property
+    def terms(self) -> Terms:
+        """What holds for every policy that is compared: costs, time that an order stands, lead, capacity."""
+        lead = self.lead_h if self.intervention.lead is None else self.intervention.lead.hours
+        return Terms(
+            self.costs, self.decision_horizon.hours, lead, self.intervention.effectiveness,
+            self.capacity.orders_per_week,
+        )
 
     @property
     def horizons_h(self) -> tuple[float, ...]:
@@ -220,6 +245,10 @@ class FailureSpec(ModelSpec):
         if self.lead_h >= hours[0]:
             wrong.append(f"labels.lead: found '{self.labels.lead}', allowed: shorter than the shortest horizon, "
                          f"{self.horizons[0]}")
+        lead = self.intervention.lead
+        if lead is not None and lead.hours >= self.decision_horizon.hours:
+            wrong.append(f"intervention.lead: found '{lead}', allowed: shorter than the decision horizon, "
+                         f"{self.decision_horizon}; work would always come too late")
         if wrong:
             raise ValueError("\n".join(wrong))
         return self

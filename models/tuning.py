@@ -79,7 +79,7 @@ def tune(make: Callable[[Mapping[str, Any], int], HazardModel], X: ArrayLike, du
             break
     done = len(study.trials)
     found, many = _suggest(study.best_trial, start, rounds)
-    return Tuned(found, many, float(study.best_value), float(study.trials[0].value), done, trials, done < trials)
+    return Tuned(found, many, float(study.best_value), float(study.trials[0].value or 0.0), done, trials, done < trials)
 
 
 def _suggest(trial: Any, start: Mapping[str, Any], rounds: int) -> tuple[dict[str, Any], int]:

@@ -18,9 +18,10 @@ from models import metrics
 from models.baselines import AgeModel
 from models.calibration import Calibration, reliability
 from models.censoring import within
-from models.decision import Threshold, choose_threshold
+from models.decision import Threshold
 from models.hazard import HazardModel, edges_from_horizons
 from models.spec import FailureSpec
+from models.what_if import require_changeable
 from plant.errors import SteadylineError
 from plant.snapshot import SnapshotLike
 from training.alarms import alarms_in_events
@@ -30,6 +31,7 @@ from training.audit_groups import require_embargo
 from training.population import period
 from training.splits import Fold, calibration_start, folds
 from training.texts import label_texts, told
+from training.thresholds import threshold_of
 from training.tuning import ROUNDS, Tuning, tuned
 
 Progress = Callable[[str], None]
@@ -163,6 +165,7 @@ def prepare_failure(
     cutoffs = cutoff_grid(snapshot, pd.Timedelta(hours=spec.cutoffs.every.hours), start, end, equipment)
     cuts = folds(first, end, spec.split.folds)
     progress(f"features of {len(cutoffs):,} rows")
+    require_changeable(spec.what_if, feature_plan.features)
     matrix = equipment_matrix(snapshot, feature_plan, cutoffs)
     return Prepared(start, end, first, cutoffs, cuts, feature_plan, matrix, texts)
 
@@ -253,14 +256,9 @@ def _fit(
     calibration = Calibration.fit(horizons, risk, outcome, weight)
     calibrated = calibration.apply_total(risk)
     k = horizons.index(spec.decision_horizon.hours)
-    told = np.isfinite(outcome[:, k])
-    threshold = choose_threshold(
-        calibrated[told, k],
-        outcome[told, k],
-        spec.costs,
-        groups=cutoffs["equipment_id"].to_numpy()[later][told],
-        seed=spec.seed,
-    )
+    late = later[before]
+    over = watched[late] >= spec.decision_horizon.hours
+    threshold = threshold_of(spec, cutoffs[later][over], known[late][over], calibrated[over, k])
 
     codes = _codes(known, modes)
     model = _hazard(spec, matrix).fit(matrix.values[before], known["duration_h"], codes, n_modes=len(modes))

@@ -18,6 +18,7 @@ from features.assemble import FeaturePlan, Matrix, equipment_matrix
 from features.online import OnlineState, reach_of
 from governance.database import DATABASE_URL
 from plant.home import store_root
+from plant.live_database import FILE as LIVE_FILE
 from plant.live_log import Entry, LiveLog
 from plant.site import Site
 from plant.snapshot import Snapshot, SnapshotLike
@@ -55,7 +56,8 @@ class SiteData:
                 if self._data is None or snapshot.data_version != self._data.snapshot.data_version:
                     self._data = Data(snapshot)
                 self._seen = changed
-            self._data.add(self.log().since(self._data.seen))
+            if self._log is not None or os.environ.get(DATABASE_URL) or (self.store.folder / LIVE_FILE).exists():
+                self._data.add(self.log().since(self._data.seen))
             return self._data
 
 

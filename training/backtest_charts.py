@@ -62,7 +62,7 @@ def histogram(hours: Sequence[float], width_h: float, title: str, most_h: float,
     wide, most = (WIDTH - left - 20) / count, max([*bins, 1])
     parts = [line(left, top + height, WIDTH - 20, top + height)]
     for i, n in enumerate(bins):
-        tall = n / most * (height - 18)
+        tall = n / most * (height - 36)
         hint = f"{i * width_h:g} to {(i + 1) * width_h:g} h: {n}"
         parts.append(rect(left + i * wide + 1, top + height - tall, wide - 2, tall, BLUE, hint))
         if n:

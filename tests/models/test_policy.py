@@ -141,3 +141,16 @@ def test_work_that_never_helps_is_never_ordered() -> None:
     found = order_threshold(chances, np.array([0.4, 0.9]), Terms(COSTS, 24.0), bootstrap=10)
     assert found.order_at > 1.0
     assert found.expected_cost == 0.0
+
+
+def test_a_calibrated_risk_is_ordered_at_the_break_even() -> None:
+    """One decision an equipment, nothing lost by waiting, no limit: the theory of `Costs.break_even` holds."""
+    rng = np.random.default_rng(1)
+    n = 4000
+    p = rng.beta(0.6, 6, n)
+    fails = np.where(rng.random(n) < p, 10.0, np.inf) + 1000.0 * np.arange(n)
+    chances, _ = Chances.of(np.arange(n), 1000.0 * np.arange(n), fails, np.full(n, -np.inf), n)
+    found = order_threshold(chances, p, Terms(COSTS, 24.0), bootstrap=50)
+    assert COSTS.break_even == pytest.approx(60 / 860)
+    assert found.order_at == pytest.approx(COSTS.break_even, abs=0.03)
+    assert found.watch_from <= COSTS.break_even + 0.03

@@ -19,7 +19,7 @@ from plant import commands
 from plant.commands import AsJson, DataFolder, SiteFolder, option
 from plant.errors import SteadylineError
 from plant.home import state_home, store_root
-from training import feature_commands
+from training import backtest_commands, feature_commands
 
 if TYPE_CHECKING:
     from plant.site import Site
@@ -84,6 +84,13 @@ app.command(epilog="Example: `steadyline features sites/virtual_dublin equipment
 app.command(
     epilog="Example: `steadyline explain sites/virtual_dublin equipment_failures press-1 --feature 'events.*'`"
 )(feature_commands.explain)
+app.command(
+    "audit-features", epilog="Example: `steadyline audit-features tablet_quality`"
+)(feature_commands.audit_features)
+app.command(
+    epilog="Example: `steadyline backtest sites/virtual_dublin equipment_failures --html backtest.html`"
+)(backtest_commands.backtest)
+app.command(epilog="Example: `steadyline card sites/virtual_dublin equipment_failures`")(backtest_commands.card)
 
 
 @app.command(
@@ -125,25 +132,6 @@ def retrain(
     show(task, as_json, lambda console: render_tasks(console, [task]))
 
 
-@app.command("audit-features", epilog="Example: `steadyline audit-features tablet_quality`")
-def audit_features(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model's name, or the path of its YAML.")],
-    site: Annotated[str | None, option("--site", metavar="SITE", help="Site, where several have the model.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Look for features that would know the future, as every training does; exit code 1 when one blocks."""
-    from plant.terminal import progress, show
-    from training.audit_command import answer, audit_model, find_model, render_audit
-
-    where, spec = find_model(model, site)
-    with progress() as tell:
-        audit = audit_model(where, spec, state_home(), tell)
-    task = answer(where, spec, audit)
-    show(task, as_json, lambda console: render_audit(console, task))
-    if not audit.passed:
-        raise typer.Exit(1)
-
-
 def _train(site: Site, model: str | None, tell: Callable[[str], None]) -> list[dict[str, Any]]:
     from models.spec import load_models
     from training.run import train as run_train
@@ -166,10 +154,11 @@ def score_equipment(
     model: ModelOption = None,
     version: Version = "champion",
     orders: Annotated[bool, typer.Option("--orders", help="Open work orders where the decision asks for one.")] = False,
+    rows: Annotated[bool, typer.Option("--rows", help="Show the events and readings behind each reason.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Failure risk, remaining life, reasons and a decision for each equipment."""
-    _score(site, "failure", ids, as_of, model, version, as_json, orders)
+    _score(site, "failure", ids, as_of, model, version, as_json, orders, rows)
 
 
 @score_app.command("batch", epilog="Example: `steadyline score batch sites/zagar_tablets 900 901 --version 1`")
@@ -189,10 +178,11 @@ def score_batch(
 
 def _score(
     site: str, task: str, ids: list[str] | None, as_of: str | None, model: str | None, version: str, as_json: bool,
-    orders: bool = False,
+    orders: bool = False, rows: bool = False,
 ) -> None:
     from models.spec import the_model
     from plant.terminal import open_site, progress, show
+    from serving.behind import with_rows
     from serving.orders import order_for
     from serving.report import render_orders, render_scores
     from serving.requests import parse_time
@@ -204,6 +194,8 @@ def _score(
         scorer = Scorer.open(state_home(), chosen, the_model(chosen.folder, task, model), version)
         scores = scorer.equipment(ids or None, t) if task == "failure" else scorer.batches(ids or None, t)
         outcome = order_for(scorer, scores).as_dict() if orders else None
+        if rows:
+            with_rows(scorer.data.current().snapshot, scorer.served().predictor.plan, scores)
     answer = {"site": chosen.name, "simulated": chosen.simulated, "scores": scores}
 
     def render(console: Any) -> None:

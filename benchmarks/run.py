@@ -7,12 +7,12 @@ import tempfile
 from argparse import Namespace
 from pathlib import Path
 
-from benchmarks import features, fleet, kills, loading, main_job, service, startup
+from benchmarks import features, fleet, kills, loading, main_job, online, service, startup, text
 from benchmarks.figures import Figure, main
 
 
 def measure() -> list[Figure]:
-    """Start-up, the main job, the service on what it left; features, also of a small fleet; loading, killed loads."""
+    """Start-up, the main job, the service on what it left; features, a small fleet; texts; loading, killed loads."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         figures = startup.measure()
@@ -21,6 +21,10 @@ def measure() -> list[Figure]:
             figures += run(home)
     figures += features.figures(features.measure(Namespace(rows=None, irregular=None, scale=None)))
     figures += fleet.measure(Namespace(share="0.02", keep=None))
+    print("measuring: the online state ...", file=sys.stderr)
+    figures += online.measure(Namespace())
+    print("measuring: texts ...", file=sys.stderr)
+    figures += text.measure()
     print("measuring: loading ...", file=sys.stderr)
     figures += loading.measure(Namespace(rows=None, large=None))
     print("measuring: killed loads ...", file=sys.stderr)

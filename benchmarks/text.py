@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.figures import ROOT, machine
+from benchmarks.figures import ROOT, Figure, machine
 from features.asof import last_versions
 from features.text import OTHER, UNKNOWN, Reading, TextModel, from_json
 from features.text_fill import FILL_CONFIDENCE
@@ -174,13 +174,34 @@ def speed(model: TextModel, texts: Sequence[str]) -> dict[str, float]:
     }
 
 
+def measure() -> list[Figure]:
+    """What was found, as figures; none, and a word about it, where the data is not there."""
+    data = data_folder()
+    if not data.is_dir():
+        print(_missing(data), file=sys.stderr)
+        return []
+    found = evaluate(*orders(data))
+    out = [Figure("texts read, one thread", found["texts_per_second"], "texts/s"),
+           Figure("one text alone, median", found["one_text_us"], "us")]
+    for name, f in found["fields"].items():
+        out += [
+            Figure(f"texts: {name}, macro-F1 (rules alone {f['macro_f1_rules']:.3f})", f["macro_f1"], ""),
+            Figure(f"texts: {name}, right among the filled", f["fill_precision"], "share"),
+        ]
+    return out
+
+
+def _missing(data: Path) -> str:
+    return f"no folder {data}: put the public data sets there, or name theirs in STEADYLINE_DATA"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print JSON")
     as_json = parser.parse_args().json
     data = data_folder()
     if not data.is_dir():
-        sys.exit(f"no folder {data}: put the public data sets there, or name theirs in STEADYLINE_DATA")
+        sys.exit(_missing(data))
     found = evaluate(*orders(data))
     if as_json:
         print(json.dumps({"machine": machine(), **found}, indent=1))

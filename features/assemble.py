@@ -22,6 +22,8 @@ from features.definitions import Ask, Kind, Whole
 from features.readings import ReadingsLike, all_readings, portions, readings_of
 from features.rows import Rows, asked, require_aware, require_equipment, require_ids
 from features.spec import FeatureSpec, Vocabulary
+from features.text_plan import text_words
+from features.text_rules import TextRules
 from plant.errors import SteadylineError
 
 ROWS_AT_ONCE = 1 << 13
@@ -70,9 +72,12 @@ class FeaturePlan:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> FeaturePlan:
-        """Raises SteadylineError (feature_contract) if this version of the catalogue makes other columns of it."""
+        """Raises SteadylineError: feature_contract if this version of the catalogue makes other columns of it,
+        bad_text_model if its text model cannot be read.
+        """
         made = cls(data["kind"], FeatureSpec.model_validate(data["spec"]),
                    Vocabulary.model_validate(data["vocabulary"]), data["train_end"])
+        _ = made.vocabulary.text_model  # read here, not when the first row is asked for
         now, then = [f.name for f in made.features], [f["name"] for f in data["features"]]
         if now != then:
             differ = sorted(set(now) ^ set(then)) or ["their order"]
@@ -84,13 +89,16 @@ class FeaturePlan:
 
 
 def plan(
-    snapshot: Snapshot, spec: FeatureSpec, kind: Kind, train_end: pd.Timestamp, equipment: Sequence[str] | None = None
+    snapshot: Snapshot, spec: FeatureSpec, kind: Kind, train_end: pd.Timestamp, equipment: Sequence[str] | None = None,
+    rules: TextRules | None = None,
 ) -> FeaturePlan:
     """Fix the columns from what was known strictly before `train_end` (aware).
 
     equipment: those that the model is for (None: all); it bounds the signals, codes and modes of an equipment plan, and
-    means nothing for batches. A source without any record before `train_end` gives no features. Raises UnknownId,
-    and SteadylineError where the spec names a signal that is not there, or the time is naive.
+    means nothing for batches. rules: those of the site (`features.text_rules.site_rules`), with which a text model is
+    fitted where the spec asks for texts; None: the shipped ones. The plan holds the model, so that who serves it needs
+    neither site nor rules. A source without any record before `train_end` gives no features. Raises UnknownId, and
+    SteadylineError where the spec names a signal that is not there, or the time is naive.
     """
     h, t = history(snapshot), moment(require_aware(train_end, "train_end"))
     ours: frozenset[str] = frozenset()
@@ -102,6 +110,8 @@ def plan(
     made: dict[str, Any] = {}
     for of in sets_of(kind, spec):
         made |= of.words(h, spec, t, ours) if of.words is not None else {}
+    if kind == "equipment":
+        made |= text_words(h, spec, t, ours, rules)  # after the sets': modes that texts fill are modes too
     fixed = FeaturePlan(kind, spec, Vocabulary(**made), train_end.tz_convert("UTC").isoformat())
     _ = fixed.parts  # what the spec asks for is refused here, not when the first row is asked for
     return fixed

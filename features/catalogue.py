@@ -13,14 +13,26 @@ from itertools import chain, product
 import numpy as np
 import pandas as pd
 
-from features import batch_steps, batches, comparisons, downtime, maintenance, own, regimes, spectra, static
+from features import (
+    batch_steps,
+    batches,
+    comparisons,
+    downtime,
+    maintenance,
+    own,
+    regimes,
+    spectra,
+    static,
+    text_features,
+)
 from features.asof import Floats, Ints
 from features.definitions import Ask, Definition, FeatureSet, Kind, Values
 from features.spec import FeatureSpec, Vocabulary, window_us
 from plant.errors import SteadylineError, listing, nearest
 
 SETS: tuple[FeatureSet, ...] = (
-    comparisons.SENSORS, regimes.REGIMES, spectra.SPECTRA, maintenance.MAINTENANCE, downtime.EVENTS, downtime.STOPS,
+    comparisons.SENSORS, regimes.REGIMES, spectra.SPECTRA, maintenance.MAINTENANCE, text_features.TEXTS,
+    downtime.EVENTS, downtime.STOPS,
     static.STATIC, static.CALENDAR, own.OWN, batches.BATCH, batch_steps.STEPS, batches.MATERIALS, batches.RESULTS,
     static.BATCH_CALENDAR,
 )

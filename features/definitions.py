@@ -86,12 +86,13 @@ class Trace:
     """A feature's value whose source rows are wanted: of `subject` at `t`, for the `values` of its parameters.
 
     known(table, column=word, ...) gives the rows of a table that were known strictly before `t` and have those words.
-    look_back: how far back the feature reads, None without a limit.
+    look_back: how far back the feature reads, None without a limit. words: the vocabulary of the plan.
     """
 
     subject: str
     t: pd.Timestamp
     spec: FeatureSpec
+    words: Vocabulary
     values: Values
     look_back: pd.Timedelta | None
     known: Callable[..., pd.DataFrame]

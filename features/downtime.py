@@ -6,6 +6,7 @@ counts as standing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,9 +16,9 @@ import pandas as pd
 
 from features import kernels
 from features.asof import NEVER, Floats, History, Ints, Log, Mask
-from features.definitions import Ask, FeatureSet, Lines, Trace, each, windows
+from features.definitions import Ask, FeatureSet, Lines, Trace, Values, each, windows
 from features.kernels import HOUR_US
-from features.spec import FeatureSpec, window_us
+from features.spec import FeatureSpec, Vocabulary, window_us
 from features.timeline import Timeline, frequent, hours_since, offsets_of, timeline
 
 MINOR_US = 10 * 60_000_000
@@ -45,9 +46,11 @@ def stop_words(history: History, spec: FeatureSpec, t: int, equipment: frozenset
 
 EVENTS = FeatureSet("events", "equipment", "Alarms, errors and state changes.", event_words)
 STOPS = FeatureSet("downtime", "equipment", "Stops.", stop_words)
-_of_events = partial(EVENTS.feature, source="events", group="events", at="ts")
+# Counts of everything tell that something is wrong, not what: they and the stops are one reason.
+DISTURBANCES = "disturbances"
+_of_events = partial(EVENTS.feature, source="events", at="ts")
 _of_stops = partial(
-    STOPS.feature, source="downtime", group="downtime", at="started_at", when=lambda spec, words: words.stops
+    STOPS.feature, source="downtime", group=DISTURBANCES, at="started_at", when=lambda spec, words: words.stops
 )
 
 
@@ -64,8 +67,18 @@ def by_word(history: History, column: str, vocabulary: tuple[str, ...]) -> Timel
     return history.keep(("events", column, vocabulary), make)
 
 
-@_of_events("events.since.{code}", "hours since {code} was last raised", "h", over=(each("code", "codes"),),
-            where=(("code", "{code}"),), last=True)
+def about(code: str, signals: Iterable[str]) -> str:
+    """What a code speaks of: the signal whose name it begins with (`vibration` of `vibration_limit`), else itself."""
+    named = [s for s in signals if code == s or code.startswith(f"{s}_")]
+    return max(named, key=len) if named else code
+
+
+def _codes(spec: FeatureSpec, words: Vocabulary) -> list[Values]:
+    return [{"code": c, "about": about(c, words.signals)} for c in words.codes]
+
+
+@_of_events("events.since.{code}", "hours since {code} was last raised", "h", over=(_codes,),
+            group="{about}", where=(("code", "{code}"),), last=True)
 def _since_event(ask: Ask) -> Floats:
     codes = ask.words.codes
     line = by_word(ask.history, "code", codes)
@@ -79,13 +92,13 @@ def _counts(ask: Ask, column: str, vocabulary: tuple[str, ...]) -> Floats:
 
 
 @_of_events("events.count.{code}.{window}", "times that {code} was raised over the last {length}", look_back="{window}",
-            over=(each("code", "codes"), windows("events")), where=(("code", "{code}"),))
+            over=(_codes, windows("events")), group="{about}", where=(("code", "{code}"),))
 def _count_codes(ask: Ask) -> Floats:
     return _counts(ask, "code", ask.words.codes)
 
 
 @_of_events("events.all.{kind}.{window}", "number of {kind} events over the last {length}", look_back="{window}",
-            over=(each("kind", "event_kinds"), windows("events")), where=(("kind", "{kind}"),))
+            over=(each("kind", "event_kinds"), windows("events")), group=DISTURBANCES, where=(("kind", "{kind}"),))
 def _count_kinds(ask: Ask) -> Floats:
     return _counts(ask, "kind", ask.words.event_kinds)
 

@@ -20,6 +20,7 @@ from features.kernels import HOUR_US
 from features.observed import service, silences
 from features.rows import require_aware, require_aware_column, require_equipment
 from features.spec import LabelSpec, window_us
+from features.text import TextModel
 from plant.errors import SteadylineError, listing, nearest
 from plant.tables import TIME_DTYPE
 
@@ -98,7 +99,8 @@ class LabelReport:
 
 
 def failure_labels(
-    snapshot: Snapshot, spec: LabelSpec, cutoffs: pd.DataFrame, until: pd.Timestamp | None = None
+    snapshot: Snapshot, spec: LabelSpec, cutoffs: pd.DataFrame, until: pd.Timestamp | None = None,
+    texts: TextModel | None = None,
 ) -> pd.DataFrame:
     """Hours from each cut-off to the first failure in [t, ...), or to its censoring.
 
@@ -133,16 +135,19 @@ def failure_labels(
     hazard from t + lead on as it was and makes that before it 0; an interval edge at `lead` keeps the two apart
     (`training.failure`).
 
-    Raises UnknownId for an unknown equipment and SteadylineError (naive_time) for a naive time.
+    texts: what fills the codes of failures where the spec asks for it (`failure.fill_codes`); to judge a model fairly,
+    one that was fitted before the judged period began. Raises UnknownId for an unknown equipment and SteadylineError
+    (naive_time; no_text_model where codes are to be filled and no model is given).
     """
-    return _outcomes(snapshot, spec, cutoffs, until)[["duration_h", "observed", "mode"]]
+    return _outcomes(snapshot, spec, cutoffs, until, texts)[["duration_h", "observed", "mode"]]
 
 
 def label_report(
-    snapshot: Snapshot, spec: LabelSpec, cutoffs: pd.DataFrame, until: pd.Timestamp | None = None
+    snapshot: Snapshot, spec: LabelSpec, cutoffs: pd.DataFrame, until: pd.Timestamp | None = None,
+    texts: TextModel | None = None,
 ) -> LabelReport:
     """What `failure_labels` of the same arguments are made of. Raises as it does."""
-    found = _outcomes(snapshot, spec, cutoffs, until)
+    found = _outcomes(snapshot, spec, cutoffs, until, texts)
     seen = found[found["observed"]].drop_duplicates("failure")
     reasons = found["reason"].value_counts()
     return LabelReport(
@@ -155,7 +160,9 @@ def label_report(
     )
 
 
-def _outcomes(snapshot: Snapshot, spec: LabelSpec, cutoffs: pd.DataFrame, until: pd.Timestamp | None) -> pd.DataFrame:
+def _outcomes(
+    snapshot: Snapshot, spec: LabelSpec, cutoffs: pd.DataFrame, until: pd.Timestamp | None, texts: TextModel | None
+) -> pd.DataFrame:
     """The labels with `reason` ("" for a failure), `failure` (a number of it, -1) and its `records`."""
     h = history(snapshot)
     t = micros(require_aware_column(cutoffs["t"], "t"))
@@ -163,7 +170,7 @@ def _outcomes(snapshot: Snapshot, spec: LabelSpec, cutoffs: pd.DataFrame, until:
     require_equipment(h, ids)
     end = moment(snapshot.data_end if until is None else require_aware(until, "until"))
     last = end if until is None else end - 1  # the last moment at which something is seen
-    failed = failures(h, spec)
+    failed = failures(h, spec, texts)
     fails, which = _next(ids, e, t, failed["equipment_id"].to_numpy(dtype=object), failed["at"].to_numpy(np.int64))
     commissioned, retired = service(h, ids)
     renewed, _ = _next(ids, e, t, *_renewals(h.log("work_orders"), spec))
@@ -180,7 +187,7 @@ def _outcomes(snapshot: Snapshot, spec: LabelSpec, cutoffs: pd.DataFrame, until:
     reason[observed] = ""
     idle[LEAD] = observed & (fails < t + window_us(spec.lead))
     if spec.exclude_episodes:
-        span = episodes(h, spec)
+        span = episodes(h, spec, texts)
         idle[EPISODE] = _within(ids, e, t, span["equipment_id"].to_numpy(dtype=object),
                                 span["at"].to_numpy(np.int64) + 1, span["until"].to_numpy(np.int64))
     if spec.exclude_downtime:

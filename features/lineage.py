@@ -86,7 +86,7 @@ def _rows(
     part: Part, feature: Feature, values: Values, plan: FeaturePlan, subject: str, t: pd.Timestamp, known: _Known
 ) -> Lines:
     d = part.definition
-    trace = Trace(subject, t, plan.spec, values, look_back_of(feature.look_back), known)
+    trace = Trace(subject, t, plan.spec, plan.vocabulary, values, look_back_of(feature.look_back), known)
     return d.rows(trace) if d.rows is not None else _declared(d, trace, SUBJECT[plan.kind])
 
 

@@ -1,7 +1,8 @@
 """What the work orders of an equipment tell at a cut-off.
 
 An order exists when it was opened (and recorded) strictly before t; its failure mode, like all of its findings, is
-known only after it was closed, also where a site writes both at the same moment.
+known only after it was closed, also where a site writes both at the same moment. With `fill_codes` an order without a
+known mode has the one that its text tells, from the time that the text is known until a coded one is.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import numpy as np
 
 from features import kernels
 from features.asof import NEVER, Floats, History, Ints, Log
-from features.definitions import Ask, FeatureSet, each, windows
+from features.definitions import Ask, FeatureSet, Lines, Trace, each, windows
 from features.kernels import HOUR_US
 from features.spec import DAY_US, FeatureSpec, Vocabulary, window_us
+from features.text import TextModel
+from features.text_fill import FILL_CONFIDENCE, Codes, codes_in_time, fills
 from features.timeline import NOBODY, Timeline, frequent, hours_since, take, timeline, united
 
 KINDS = ("corrective", "preventive", "inspection", "calibration")
@@ -65,17 +68,57 @@ def open_orders(history: History) -> Timeline:
     return history.keep(("open orders",), make)
 
 
-def by_mode(history: History, modes: tuple[str, ...]) -> Timeline:
+def filling(spec: FeatureSpec, words: Vocabulary) -> tuple[TextModel | None, float]:
+    """What fills the codes of the features by mode, and with which confidence; no model where the spec fills none."""
+    least = spec.maintenance.fill_codes if spec.maintenance is not None else None
+    return (None, FILL_CONFIDENCE) if least is None else (words.text_model, least)
+
+
+def modes_in_time(ask: Ask) -> Codes:
+    """The failure mode of each order version while it counts."""
+    filled, log = filling(ask.spec, ask.words), ask.history.log("work_orders")
+    return ask.history.keep(("modes in time", filled), lambda: codes_in_time(log, "failure_mode", *filled))
+
+
+def by_mode(ask: Ask) -> Timeline:
     """Closed orders by equipment * modes, standing at their closing."""
+    modes, codes = ask.words.modes, modes_in_time(ask)
 
     def make() -> Timeline:
-        log = history.log("work_orders")
-        mode, equipment = log.coded("failure_mode", modes), log.codes["equipment_id"]
+        log = ask.history.log("work_orders")
+        place = {word: k for k, word in enumerate(modes)}
+        mode = np.array([place.get(word, -1) for word in codes.words], dtype=np.int64)[codes.code]
+        equipment = log.codes["equipment_id"][codes.row]
         group = np.where((mode >= 0) & (equipment >= 0), equipment * len(modes) + mode, -1)
         groups = len(log.words["equipment_id"]) * len(modes)
-        return timeline(groups, group, log.times["closed_at"], log.known("failure_mode"), log.until)
+        start = np.maximum(codes.start, log.known("closed_at")[codes.row])
+        return timeline(groups, group, log.times["closed_at"][codes.row], start, codes.until, row=codes.row)
 
-    return history.keep(("orders by mode", modes), make)
+    return ask.history.keep(("orders by mode", modes, filling(ask.spec, ask.words)), make)
+
+
+def _mode_rows(trace: Trace, *, last: bool) -> Lines:
+    """Closed orders with the mode, coded or filled; of them the ones closed last."""
+    rows = trace.known("work_orders", equipment_id=trace.subject)
+    rows = rows[rows["closed_at"].notna()]
+    if trace.start is not None:
+        rows = rows[rows["closed_at"] >= trace.start]
+    mode, (model, least) = rows["failure_mode"], filling(trace.spec, trace.words)
+    of = (mode == trace.values["mode"]).to_numpy(dtype=bool)
+    if model is not None:
+        reading = model.predict(text if isinstance(text, str) else None for text in rows["text"])["failure_mode"]
+        of |= mode.isna().to_numpy() & fills(reading, least) & (reading.code == trace.values["mode"])
+    rows = rows[of]
+    return {"work_orders": rows[rows["closed_at"] == rows["closed_at"].max()] if last else rows}
+
+
+def _corrective_rows(trace: Trace) -> Lines:
+    """Corrective orders that may have a mode: the closed ones, and those with a text where texts fill it."""
+    rows = trace.known("work_orders", equipment_id=trace.subject, kind="corrective")
+    there = rows["closed_at"].notna()
+    if filling(trace.spec, trace.words)[0] is not None:
+        there |= rows["text"].notna()
+    return {"work_orders": rows[there]}
 
 
 def _corrective(log: Log) -> Ints:
@@ -93,17 +136,16 @@ def _closed_corrective(log: Log) -> Timeline:
     )
 
 
-def _known_modes(log: Log) -> Timeline:
-    """Corrective orders by equipment whose failure mode is known, standing at their opening."""
-    group = np.where(log.codes["failure_mode"] >= 0, _corrective(log), -1)
-    start = np.maximum(log.known("failure_mode"), log.known("kind"))
-    return timeline(len(log.words["equipment_id"]), group, log.times["opened_at"], start, log.until)
+def _known_modes(log: Log, codes: Codes) -> Timeline:
+    """Corrective orders by equipment while their failure mode is known, standing at their opening; rows of `codes`."""
+    group, start = _corrective(log)[codes.row], np.maximum(codes.start, log.known("kind")[codes.row])
+    return timeline(len(log.words["equipment_id"]), group, log.times["opened_at"][codes.row], start, codes.until)
 
 
-def _repeats(log: Log, known: Timeline) -> Timeline:
+def _repeats(codes: Codes, known: Timeline) -> Timeline:
     """Those of `known` that follow one of the same mode within 30 days, visible while that shows."""
-    group = np.repeat(np.arange(known.groups), np.diff(known.offsets)) * len(log.words["failure_mode"])
-    group = group + take(log.codes["failure_mode"], known.row)
+    group = np.repeat(np.arange(known.groups), np.diff(known.offsets)) * len(codes.words)
+    group = group + take(codes.code, known.row)
     order = np.lexsort((known.order, group))
     sorted_by = [a[order] for a in (group, known.order, known.start, known.until)]
     size = kernels.repeat_pairs(*sorted_by, REPEAT_US, NOBODY, NOBODY, NOBODY)
@@ -154,20 +196,19 @@ def _count(ask: Ask) -> Floats:
 
 
 @_feature("maintenance.since_mode.{mode}", "hours since an order for {mode} was last closed", "h",
-          over=(each("mode", "modes"),), when=_modes_wanted, where=(("failure_mode", "{mode}"),),
-          at="closed_at", last=True)
+          over=(each("mode", "modes"),), when=_modes_wanted, at="closed_at", rows=partial(_mode_rows, last=True))
 def _since_mode(ask: Ask) -> Floats:
     modes = ask.words.modes
-    line, base = by_mode(ask.history, modes), ask.base("work_orders")
+    line, base = by_mode(ask), ask.base("work_orders")
     return hours_since(line, line.latest(base, ask.t, len(modes))[:, :, 0], ask.t[:, None])
 
 
 @_feature("maintenance.count_mode.{mode}.{window}", "number of orders for {mode} closed over the last {length}",
           look_back="{window}", over=(each("mode", "modes"), windows("maintenance")), when=_modes_wanted,
-          where=(("failure_mode", "{mode}"),), at="closed_at")
+          at="closed_at", rows=partial(_mode_rows, last=False))
 def _count_mode(ask: Ask) -> Floats:
     modes = ask.words.modes
-    line, base = by_mode(ask.history, modes), ask.base("work_orders")
+    line, base = by_mode(ask), ask.base("work_orders")
     return np.stack([line.count(base, ask.t, len(modes), window=w) for w in _lengths(ask)], axis=2)
 
 
@@ -195,11 +236,12 @@ def _between_corrective(ask: Ask) -> Floats:
 
 
 @_feature("maintenance.repeats", "share of corrective orders that repeat a failure mode within 30 days", "share",
-          when=_has("corrective"), where=(("kind", "corrective"),), at="closed_at")
+          when=_has("corrective"), rows=_corrective_rows)
 def _share_of_repeats(ask: Ask) -> Floats:
-    log, base = ask.history.log("work_orders"), ask.base("work_orders")
-    known = ask.history.keep(("corrective modes",), lambda: _known_modes(log))
-    again = ask.history.keep(("repeats",), lambda: _repeats(log, known))
+    log, base, filled = ask.history.log("work_orders"), ask.base("work_orders"), filling(ask.spec, ask.words)
+    codes = modes_in_time(ask)
+    known = ask.history.keep(("corrective modes", filled), lambda: _known_modes(log, codes))
+    again = ask.history.keep(("repeats", filled), lambda: _repeats(codes, known))
     n = known.count(base, ask.t)[:, 0]
     return np.where(n > 0, again.count(base, ask.t)[:, 0] / np.where(n > 0, n, 1), np.nan)
 

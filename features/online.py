@@ -69,7 +69,7 @@ class OnlineState:
                 self._added.setdefault(table, {}).setdefault(str(equipment), []).append(part)
                 self._histories.pop(str(equipment), None)
         else:
-            self._tables[table] = pd.concat([self.table(table), rows], ignore_index=True)
+            self._tables[table] = _together(table, [self.table(table), rows])
             self._histories.clear()
 
     def _add_readings(self, rows: pd.DataFrame) -> None:
@@ -119,7 +119,14 @@ class OnlineState:
             self._groups[name] = {str(w): order[edges[i]:edges[i + 1]] for i, w in enumerate(words)}
         base = self.snapshot.table(name).iloc[self._groups[name].get(equipment, np.empty(0, dtype=np.int64))]
         added = self._added.get(name, {}).get(equipment, [])
-        return conform(TABLES[name], pd.concat([base, *added], ignore_index=True)) if added else base
+        return _together(name, [base, *added])
+
+
+def _together(name: str, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    filled = [frame for frame in frames if len(frame)]
+    if len(filled) <= 1:
+        return filled[0] if filled else frames[0]
+    return conform(TABLES[name], pd.concat(filled, ignore_index=True))
 
 
 class _OfEquipment:

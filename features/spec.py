@@ -8,9 +8,13 @@ training period, so that a matrix made next year has the columns of today.
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from features.text import TextModel
+from features.text import from_json as text_model_of
 
 _WINDOW = re.compile(r"^(\d+)(min|h|d)$")
 _UNIT_US = {"min": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
@@ -61,6 +65,15 @@ Windows = Annotated[
     tuple[Annotated[str, AfterValidator(_look_back)], ...], Field(min_length=1, max_length=32),
     AfterValidator(_ascending),
 ]
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a confidence: a number above 0, at most 1, such as 0.8")
+    return value
+
+
+Confidence = Annotated[float, BeforeValidator(_number), Field(gt=0, le=1)]
 
 
 class _Block(BaseModel):
@@ -132,11 +145,26 @@ class SpectraSpec(_Block):
 
 
 class MaintenanceSpec(_Block):
-    """What the work orders tell."""
+    """What the work orders tell.
+
+    fill_codes: orders without a coded failure mode count by that of their text, where it is told with this confidence.
+    """
 
     windows: Windows = ("30d", "90d")
     modes: bool = True
     most: Annotated[int, Field(ge=0)] = 40  # modes with features of their own: the most frequent ones
+    fill_codes: Confidence | None = None
+
+
+class TextSpec(_Block):
+    """What the short texts of the work orders tell, read by a text model that is fitted with the plan.
+
+    min_confidence: how sure the model has to be for an order to tell a mode.
+    """
+
+    windows: Windows = ("30d", "90d")
+    most: Annotated[int, Field(ge=0)] = 40  # modes with features of their own: those that texts tell most often
+    min_confidence: Confidence = 0.5
 
 
 class EventSpec(_Block):
@@ -212,6 +240,7 @@ class FeatureSpec(_Block):
     regimes: Annotated[RegimeSpec | None, BeforeValidator(_switch)] = None
     spectra: Annotated[SpectraSpec | None, BeforeValidator(_switch)] = None
     maintenance: Annotated[MaintenanceSpec | None, BeforeValidator(_switch)] = MaintenanceSpec()
+    texts: Annotated[TextSpec | None, BeforeValidator(_switch)] = None
     events: Annotated[EventSpec | None, BeforeValidator(_switch)] = EventSpec()
     downtime: Annotated[DowntimeSpec | None, BeforeValidator(_switch)] = DowntimeSpec()
     static: bool = True
@@ -255,13 +284,14 @@ class FailureSpec(_Block):
 
     kinds: kinds of work orders that are failures. modes: of these orders only the ones with such a failure mode.
     events: such events too. retirement: `retired_at` is the failure itself (mode "end_of_life"), for equipment that is
-    run until it fails.
+    run until it fails. fill_codes: an order without a mode has that of its text, told with at least this confidence.
     """
 
     kinds: tuple[WorkKind, ...] = ("corrective",)
     modes: Literal["all"] | tuple[str, ...] = "all"
     events: Annotated[EventFailureSpec | None, BeforeValidator(_switch)] = None
     retirement: bool = False
+    fill_codes: Confidence | None = None
 
     @model_validator(mode="after")
     def _something_fails(self) -> FailureSpec:
@@ -308,7 +338,10 @@ class Regimes(_Block):
 
 
 class Vocabulary(_Block):
-    """Words known before the end of the training period; together with the spec they fix the columns."""
+    """Words known before the end of the training period; together with the spec they fix the columns.
+
+    texts: the fitted text model as JSON (`TextModel.to_json`), empty where the spec asks for none.
+    """
 
     signals: tuple[str, ...] = ()
     units: dict[str, str] = {}
@@ -317,6 +350,8 @@ class Vocabulary(_Block):
     spectra_units: dict[str, str] = {}
     kinds: tuple[str, ...] = ()
     modes: tuple[str, ...] = ()
+    text_modes: tuple[str, ...] = ()
+    texts: dict[str, Any] = {}
     event_kinds: tuple[str, ...] = ()
     codes: tuple[str, ...] = ()
     stops: bool = False
@@ -333,3 +368,8 @@ class Vocabulary(_Block):
     orders: bool = False
     alarms: bool = False
     own: dict[str, tuple[str, ...]] = {}
+
+    @cached_property
+    def text_model(self) -> TextModel | None:
+        """What reads the texts; None where the plan has no such model. Raises SteadylineError (bad_text_model)."""
+        return text_model_of(self.texts) if self.texts else None

@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-from features.asof import Floats, Snapshot, history, moment
+from features.asof import Floats, Log, Snapshot, history, moment
 from features.text import OTHER, RULE_SHARE, Head, TextModel, piece_terms, score, word_terms
 from features.text_fill import ORDERS
 from features.text_rules import TextRules, normalised, shipped_rules
@@ -125,7 +125,14 @@ def fit_before(
             "unknown_field", f"no code of work orders: {listing(wrong)}",
             listing(CODE_COLUMNS) + did_you_mean(wrong[0], CODE_COLUMNS),
         )
-    log, t = history(snapshot).log(ORDERS), moment(train_end)
+    return fit_known(history(snapshot).log(ORDERS), moment(train_end), fields, rules, seed, min_examples, min_orders)
+
+
+def fit_known(
+    log: Log, t: int, fields: Sequence[str] = ("failure_mode",), rules: TextRules | None = None, seed: int = 0,
+    min_examples: int = MIN_EXAMPLES, min_orders: int = MIN_ORDERS,
+) -> TextModel:
+    """As `fit_before`, from the log of work orders and a time in microseconds; fields as they are."""
     rows = np.flatnonzero(log.visible("text", t) & (log.codes["text"] >= 0))
     texts = [log.words["text"][c] for c in log.codes["text"][rows]]
     codes = {}

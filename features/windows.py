@@ -7,31 +7,35 @@ from typing import Any
 
 import numpy as np
 
-from features.window_kernels import (
+from features.summaries import (
     ALWAYS,
-    BASIC,
-    BOTTOM,
     DAY_US,
-    FROM,
     HOUR_US,
-    INDEX,
-    LEAF,
-    LEVELS_OF_BLOCK,
-    MOST_WINDOWS,
     NEVER,
-    OFFSET,
-    ROWS,
-    STATISTICS,
-    TO,
-    TOP,
     WIDTH_BASIC,
     WIDTH_FULL,
     Floats,
     Ints,
+)
+from features.trees import (
+    BOTTOM,
+    FROM,
+    INDEX,
+    LEAF,
+    LEVELS_OF_BLOCK,
+    MOST_WINDOWS,
+    OFFSET,
+    ROWS,
+    TO,
+    TOP,
     Series,
     Tree,
-    answer,
     grow,
+)
+from features.window_kernels import (
+    BASIC,
+    STATISTICS,
+    answer,
 )
 
 __all__ = [

@@ -32,13 +32,15 @@ def threads(wanted: int | None) -> int:
 
 
 def train(x: NDArray[Any], y: NDArray[Any], params: Mapping[str, Any], rounds: int, *, seed: int,
-          weight: NDArray[Any] | None = None, num_threads: int | None = None, kept: bool = True) -> lgb.Booster:
+          weight: NDArray[Any] | None = None, num_threads: int | None = None, kept: bool = True,
+          init_score: NDArray[Any] | None = None) -> lgb.Booster:
     """A Booster on (n, p) values (NaN = not known). `params` in LightGBM's own names; the fixed settings win.
 
+    init_score: (n,) raw scores to start from; they are no part of the Booster, and whoever predicts adds them.
     kept: whether it becomes part of a model; one that only makes residuals is spared the way through its text.
     """
     settings = {**params, **FIXED, "seed": seed, "num_threads": threads(num_threads)}
-    data = lgb.Dataset(x, label=y, weight=weight, params=settings, free_raw_data=True)
+    data = lgb.Dataset(x, label=y, weight=weight, init_score=init_score, params=settings, free_raw_data=True)
     booster = lgb.train(settings, data, num_boost_round=rounds, keep_training_booster=True)
     if not kept:
         return booster

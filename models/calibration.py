@@ -62,20 +62,23 @@ class Calibration:
     horizons: tuple[HorizonCalibration, ...] = field(default_factory=tuple)
 
     @classmethod
-    def fit(cls, horizons_h: Sequence[float], probability: ArrayLike, event: ArrayLike) -> Calibration:
+    def fit(cls, horizons_h: Sequence[float], probability: ArrayLike, event: ArrayLike,
+            weight: ArrayLike | None = None) -> Calibration:
         """Learn from rows later than those the model was fitted on.
 
         probability: (n, k) predicted risk of any failure by horizon; event: (n, k) 1 failed within the horizon, 0
         did not, NaN not known (censored before the horizon): such rows are left out of that horizon only.
-        Leaving them out is unbiased where censoring does not depend on the risk (the end of the data); where
-        preventive work censors many rows, judge by the reliability curve.
+        weight: (n, k) how many rows each one stands for (`models.censoring.within`), so that leaving them out does
+        not overstate the risk; None: one each.
         """
         p = np.asarray(probability, dtype=np.float64)
         e = np.asarray(event, dtype=np.float64)
-        if p.ndim != 2 or p.shape != e.shape or p.shape[1] != len(horizons_h):
-            raise SteadylineError("bad_calibration", f"Found {p.shape} probabilities and {e.shape} events.",
-                                  f"(rows, {len(horizons_h)}) of both")
-        return cls(tuple(_fit_one(float(h), p[:, k], e[:, k]) for k, h in enumerate(horizons_h)))
+        w = np.ones(e.shape) if weight is None else np.asarray(weight, dtype=np.float64)
+        if p.ndim != 2 or p.shape != e.shape or p.shape != w.shape or p.shape[1] != len(horizons_h):
+            raise SteadylineError(
+                "bad_calibration", f"Found {p.shape} probabilities, {e.shape} events and {w.shape} weights.",
+                f"(rows, {len(horizons_h)}) of all")
+        return cls(tuple(_fit_one(float(h), p[:, k], e[:, k], w[:, k]) for k, h in enumerate(horizons_h)))
 
     def apply_total(self, probability: ArrayLike) -> Floats:
         """(n, k) -> (n, k): corrected risk of any failure, never falling along the horizons."""
@@ -118,36 +121,37 @@ class Calibration:
         ))
 
 
-def _fit_one(horizon: float, p: Floats, e: Floats) -> HorizonCalibration:
-    known = np.isfinite(e) & np.isfinite(p)
+def _fit_one(horizon: float, p: Floats, e: Floats, w: Floats) -> HorizonCalibration:
+    known = np.isfinite(e) & np.isfinite(p) & (w > 0)
     p, e = p[known], e[known]
+    w = w[known] / w[known].mean() if known.any() else w[known]
     rows, events = len(e), int(e.sum())
     fewer = min(events, rows - events)
     if fewer < LOGISTIC_LEAST:
         return HorizonCalibration(horizon, "none", rows, events,
                                   f"not corrected: {events} failing rows of {rows} are too few to correct by")
     if fewer < ISOTONIC_LEAST:
-        model = LogisticRegression(C=1e6).fit(_logit(p)[:, None], e)
+        model = LogisticRegression(C=1e6).fit(_logit(p)[:, None], e, sample_weight=w)
         slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
         if slope <= 0:  # a falling line would turn the ranking round; keep the level only
-            slope, intercept = 1.0, _level(p, e)
+            slope, intercept = 1.0, _level(p, e, w)
         return HorizonCalibration(horizon, "logistic", rows, events,
                                   f"logistic line: {events} failing rows of {rows} are few", (), (), slope, intercept)
     # One made-up row at either end, so that a step of a few rows that all failed does not say "certain".
-    ends, made_up, weight = [p.min(), p.max()], [1.0, 0.0], [events / rows, 1.0]
+    ends, made_up, weight = [p.min(), p.max()], [1.0, 0.0], [float(np.average(e, weights=w)), 1.0]
     steps = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(
-        np.append(p, ends), np.append(e, made_up), sample_weight=np.append(np.ones(rows), weight))
+        np.append(p, ends), np.append(e, made_up), sample_weight=np.append(w, weight))
     x, y = np.asarray(steps.X_thresholds_, dtype=np.float64), np.asarray(steps.y_thresholds_, dtype=np.float64)
     return HorizonCalibration(horizon, "isotonic", rows, events, f"isotonic: {events} failing rows of {rows}",
                               tuple(x.tolist()), tuple(y.tolist()))
 
 
-def _level(p: Floats, e: Floats) -> float:
+def _level(p: Floats, e: Floats, w: Floats) -> float:
     """Shift on the logit scale that makes the mean probability the observed rate (bisection)."""
-    low, high, z = -20.0, 20.0, _logit(p)
+    low, high, z, rate = -20.0, 20.0, _logit(p), np.average(e, weights=w)
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if np.mean(1 / (1 + np.exp(-(z + middle)))) < e.mean() else (low, middle)
+        low, high = (middle, high) if np.average(1 / (1 + np.exp(-(z + middle))), weights=w) < rate else (low, middle)
     return (low + high) / 2
 
 
@@ -158,7 +162,10 @@ def _logit(p: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """One bin of a reliability curve: mean prediction against the observed rate with its Wilson interval."""
+    """One bin of a reliability curve: mean prediction against the observed rate with its Wilson interval.
+
+    effective: rows that would tell as much if they were independent and of equal weight; the interval is theirs.
+    """
 
     predicted: float
     observed: float
@@ -166,6 +173,11 @@ class ReliabilityBin:
     high: float
     rows: int
     events: int
+    effective: float
+
+    def as_dict(self) -> dict[str, float]:
+        """JSON form."""
+        return dict(self.__dict__)
 
 
 def equal_mass_bins(p: Floats, bins: int) -> NDArray[np.int64]:
@@ -174,23 +186,42 @@ def equal_mass_bins(p: Floats, bins: int) -> NDArray[np.int64]:
     return np.searchsorted(edges, p, side="left").astype(np.int64)
 
 
-def reliability(probability: ArrayLike, event: ArrayLike, bins: int = 10, confidence: float = 0.9
-                ) -> list[ReliabilityBin]:
-    """Reliability curve over equal-mass bins; rows whose event is NaN are left out. Empty input gives []."""
+def reliability(probability: ArrayLike, event: ArrayLike, bins: int = 10, confidence: float = 0.9,
+                weight: ArrayLike | None = None, groups: ArrayLike | None = None) -> list[ReliabilityBin]:
+    """Reliability curve over equal-mass bins; rows whose event is NaN are left out. Empty input gives [].
+
+    weight: (n,) how many rows each one stands for (`models.censoring.within`). groups: (n,) equipment of each row: many
+    rows see the same failure, and the interval is widened to what the equipments differ by (the variance of a ratio
+    over clusters; Cochran, Sampling Techniques, 1977, ch. 6).
+    """
     p, e = np.asarray(probability, dtype=np.float64), np.asarray(event, dtype=np.float64)
-    known = np.isfinite(e) & np.isfinite(p)
-    p, e = p[known], e[known]
+    w = np.ones(len(p)) if weight is None else np.asarray(weight, dtype=np.float64)
+    ids = np.arange(len(p)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    known = np.isfinite(e) & np.isfinite(p) & (w > 0)
+    p, e, w, ids = p[known], e[known], w[known], ids[known]
     which = equal_mass_bins(p, bins)
     out = []
     for b in np.unique(which):
         inside = which == b
-        n, events = int(inside.sum()), int(e[inside].sum())
-        low, high = wilson(events, n, confidence)
-        out.append(ReliabilityBin(float(p[inside].mean()), events / n, low, high, n, events))
+        rate = float(np.average(e[inside], weights=w[inside]))
+        effective = _effective(e[inside] - rate, w[inside], ids[inside], rate)
+        low, high = wilson(rate * effective, effective, confidence)
+        out.append(ReliabilityBin(float(np.average(p[inside], weights=w[inside])), rate, low, high,
+                                  int(inside.sum()), int(e[inside].sum()), effective))
     return out
 
 
-def wilson(events: int, n: int, confidence: float = 0.9) -> tuple[float, float]:
+def _effective(residual: Floats, w: Floats, ids: NDArray[np.int64], rate: float) -> float:
+    """Independent rows of equal weight whose mean varies as much; at most what the weights alone leave."""
+    most = float(w.sum() ** 2 / np.sum(w**2))
+    by_group = np.bincount(ids, weights=w * residual)
+    variance = float(np.sum(by_group**2)) / float(w.sum() ** 2)
+    if variance <= 0.0:  # all alike: as many as there are groups, which is the least that can be said
+        return min(most, float(len(np.unique(ids))))
+    return float(np.clip(rate * (1.0 - rate) / variance, 1.0, most))
+
+
+def wilson(events: float, n: float, confidence: float = 0.9) -> tuple[float, float]:
     """Wilson's score interval of a share (JASA 22, 1927); (0, 1) for no rows."""
     if n == 0:
         return 0.0, 1.0

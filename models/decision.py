@@ -1,13 +1,11 @@
-"""From a calibrated probability to an action that costs least.
-
-Every row of a backtest is one decision: open an order or not. The cost of a decision is
+"""From a calibrated probability to an action: costs, the terms of a policy, the signed threshold, the decision.
 
     ordered, the failure would have come:  planned_intervention      (a failure prevented)
     ordered, nothing would have happened:  false_alarm
     not ordered, the failure came:         missed_failure
     not ordered, nothing happened:         0
 
-The threshold is the probability from which ordering costs least on the backtest, never a bare 0.5.
+The threshold is the probability from which ordering costs least on the backtest (`models.policy`), never a bare 0.5.
 """
 
 from __future__ import annotations
@@ -16,13 +14,11 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from pydantic import ConfigDict, Field
 
 from plant.errors import SteadylineError
 
 Action = Literal["open_order", "watch", "none"]
-Floats = NDArray[np.float64]
 
 _AMOUNTS = ("missed_failure", "planned_intervention", "false_alarm")
 
@@ -75,12 +71,24 @@ class Costs:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """What holds for every policy. protects_h: hours that an order stands; lead_h: hours from the order to the work;
+    effectiveness: share of failures that work in time prevents; orders_per_week: None for no limit."""
+
+    costs: Costs
+    protects_h: float
+    lead_h: float = 0.0
+    effectiveness: float = 1.0
+    orders_per_week: float | None = None
+
+
+@dataclass(frozen=True)
 class Threshold:
     """What is signed with a model version: open an order from `order_at`, watch from `watch_from`.
 
-    `expected_cost` is the backtest's cost at `order_at`; `never_cost` and `always_cost` are the costs without
-    any order (run to failure) and with an order at every row. Ordering is `probability >= order_at`;
-    `order_at` above 1 means that no order pays.
+    `expected_cost` is what the simulated play of the backtest costs at `order_at`; `never_cost` and `always_cost` are
+    those without any order (run to failure) and with an order wherever the crew has room. `rows`: chances to order,
+    `events`: failures in them. Ordering is `probability >= order_at`; `order_at` above 1 means that no order pays.
     """
 
     order_at: float
@@ -119,87 +127,6 @@ class Decision:
 NEVER = 1.0 + 1e-9
 
 
-def decision_costs(prob: ArrayLike, event: ArrayLike, costs: Costs, thresholds: ArrayLike) -> Floats:
-    """Total backtest cost (same length as `thresholds`) of ordering where `prob >= threshold`.
-
-    prob: (n,) probabilities in [0, 1]; event: (n,) 0/1, whether the failure came within the horizon.
-    """
-    p, e = _checked(prob, event)
-    order = np.argsort(p, kind="stable")
-    p, e = p[order], e[order]
-    at = np.searchsorted(p, np.asarray(thresholds, dtype=np.float64), side="left")
-    events_below = np.concatenate([[0.0], np.cumsum(e)])
-    missed = events_below[at]
-    caught = events_below[-1] - missed
-    false = (len(p) - at) - caught
-    return np.asarray(missed * costs.missed_failure + caught * costs.planned_intervention + false * costs.false_alarm)
-
-
-def choose_threshold(
-    prob: ArrayLike, event: ArrayLike, costs: Costs, *, groups: ArrayLike | None = None, max_share: float | None = None,
-    bootstrap: int = 200, seed: int = 7,
-) -> Threshold:
-    """The threshold of least cost on the backtest, with the undecided band below it.
-
-    prob, event: (n,); groups: (n,) the equipment of each row: whole equipments are drawn in the bootstrap,
-    because rows of one machine are not independent; without it rows (above 2,000: blocks of neighbours) are drawn.
-    max_share: at most this share of rows may be ordered (the crew's capacity as a share of decisions).
-
-    Candidates are the midpoints between neighbouring distinct probabilities, one below all and one above all, so
-    the result equals a brute-force sweep. Among equally cheap thresholds the highest wins (fewest orders).
-    The band: a lower threshold is *undecided* against `order_at` when the cost difference of the two lies within
-    the bootstrap's noise, that is when its 5th percentile over `bootstrap` resamples is not above zero.
-    `watch_from` is the lowest threshold reachable from `order_at` through undecided ones only.
-    Raises SteadylineError `bad_backtest` for lengths that differ, probabilities outside [0, 1] or no rows.
-    """
-    p, e = _checked(prob, event)
-    levels = np.unique(p)
-    candidates = np.concatenate([[0.0], (levels[:-1] + levels[1:]) / 2, [NEVER]])
-    cost = decision_costs(p, e, costs, candidates)
-    allowed = np.ones(len(candidates), dtype=bool)
-    if max_share is not None:
-        ordered = len(p) - np.searchsorted(np.sort(p), candidates, side="left")
-        allowed = ordered <= max_share * len(p)
-    least = np.where(allowed, cost, np.inf).min()
-    # sums of floats differ in the last digits between equal costs: compare with a relative tolerance
-    best = int(np.flatnonzero(allowed & (cost <= least + 1e-9 * max(1.0, abs(least))))[-1])
-    watch = best
-    if best > 0 and bootstrap > 0:
-        if groups is None:
-            ids = np.arange(len(p)) * min(len(p), 2000) // len(p)
-        else:
-            ids = np.unique(np.asarray(groups), return_inverse=True)[1]
-        watch = _band(p, e, costs, candidates, best, ids, bootstrap, seed)
-    return Threshold(
-        float(candidates[best]), float(candidates[watch]), float(cost[best]), float(cost[-1]), float(cost[0]),
-        len(p), int(e.sum()),
-    )
-
-
-def _band(p: Floats, e: Floats, costs: Costs, candidates: Floats, best: int, ids: NDArray[np.intp], times: int,
-          seed: int) -> int:
-    """Index of the lowest candidate whose extra cost over `best` is within noise, contiguous from `best` down."""
-    rng = np.random.default_rng(seed)
-    groups = int(ids.max()) + 1
-    below = np.arange(best + 1)
-    if len(below) > 200:  # a band edge needs no finer grid than 200 steps
-        below = np.unique(np.linspace(0, best, 200).astype(int))
-    # rows between a lower candidate and `best` are the only ones decided differently: their summed cost per group
-    gain = np.where(e > 0, costs.planned_intervention - costs.missed_failure, costs.false_alarm)
-    step = np.searchsorted(candidates[below], p, side="right") - 1  # ordered by candidates 0..step
-    inside = p < candidates[best]
-    table = np.zeros((groups, len(below)))
-    np.add.at(table, (ids[inside], step[inside]), gain[inside])
-    table = table[:, ::-1].cumsum(axis=1)[:, ::-1]  # candidate j orders every row whose step is >= j
-    counts = rng.multinomial(groups, np.full(groups, 1.0 / groups), size=times)
-    low = np.quantile(counts @ table, 0.05, axis=0)
-    within = low <= 0.0
-    lowest = len(below) - 1
-    while lowest > 0 and within[lowest - 1]:
-        lowest -= 1
-    return int(below[lowest])
-
-
 def decide(risk: float, threshold: Threshold, costs: Costs) -> Decision:
     """What to do at a calibrated probability `risk` of failure within the decision horizon.
 
@@ -217,18 +144,3 @@ def decide(risk: float, threshold: Threshold, costs: Costs) -> Decision:
     loss = risk * costs.missed_failure
     order_cost = risk * costs.planned_intervention + (1.0 - risk) * costs.false_alarm
     return Decision(action, float(loss), float(loss - order_cost), costs.currency)
-
-
-def _checked(prob: ArrayLike, event: ArrayLike) -> tuple[Floats, Floats]:
-    p = np.asarray(prob, dtype=np.float64)
-    e = np.asarray(event, dtype=np.float64)
-    problems = []
-    if p.ndim != 1 or p.shape != e.shape or len(p) == 0:
-        problems.append(f"found {p.shape} probabilities and {e.shape} events, allowed: the same length, not empty")
-    if not np.all((p >= 0) & (p <= 1)):
-        problems.append("probabilities: found values outside [0, 1] or missing")
-    if not np.all((e == 0) | (e == 1)):
-        problems.append("events: found values other than 0 and 1")
-    if problems:
-        raise SteadylineError("bad_backtest", "The backtest's rows cannot be used.", "", "", problems)
-    return p, e

@@ -2,24 +2,21 @@
 
 Time after the cut-off is divided into intervals [e0, e1), [e1, e2), ... . A row (one equipment at one cut-off) is
 followed through them while it is at risk; each interval is one training example whose target is "failed in here"
-(person-period form; Singer & Willett, J. Educ. Stat. 18, 1993; trees: Bou-Hamad, Larocque & Ben-Ameur, Stat. Surv.
-5, 2011). With hazard h_k = P(fails in k | at risk at its start) and share s_mk = P(mode m | fails in k):
+(`models.person_period`; trees: Bou-Hamad, Larocque & Ben-Ameur, Stat. Surv. 5, 2011). With hazard h_k = P(fails in k |
+at risk at its start) and share s_mk = P(mode m | fails in k):
 
     S(e_k) = (1 - h_0) ... (1 - h_{k-1})        F_m(e_{k+1}) = F_m(e_k) + S(e_k) h_k s_mk
 
 so that the risk of each mode rises with the horizon and the modes sum to the risk of any failure, by construction
-(cause-specific cumulative incidence; Tutz & Schmid, Modeling Discrete Time-to-Event Data, 2016, ch. 8).
-
-Censored rows are kept: they are at risk up to their censoring. Of the interval in which a row is censored it brings
-the share that was observed, as the weight of an example without failure: dropping that part would overstate the
-hazard, because failures in it would have been counted.
+(cause-specific cumulative incidence; Tutz & Schmid, Modeling Discrete Time-to-Event Data, 2016, ch. 8). Censored rows
+are kept: they are at risk up to their censoring. Trees start from the hazard of all rows in each interval, so that
+they only learn who differs from it. Beyond the last edge: `models.tail`.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +25,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
 
 from models import boosting
+from models.hazard_input import BadInput, NotFitted, checked_matrix, constant, targets
+from models.person_period import checked_edges, edges_from_horizons, examples, interval_hazard
+from models.tail import TAIL_ROWS, Curve, Tail, anchor_of
 from plant.errors import SteadylineError
+
+__all__ = ["HazardModel", "edges_from_horizons"]
 
 Floats = NDArray[np.float64]
 
@@ -38,23 +41,13 @@ DEFAULTS: dict[str, Any] = {
     "learning_rate": 0.04, "num_leaves": 31, "min_data_in_leaf": 50, "feature_fraction": 0.7,
     "bagging_fraction": 0.8, "bagging_freq": 1, "lambda_l2": 5.0,
 }
+#: Hours; what `edges_from_horizons` makes of 24, 72 and 168 h.
+EDGES_H = (0.0, 6.0, 12.0, 24.0, 48.0, 72.0, 120.0, 168.0)
+#: What a prediction rests on: the row's features, the rates of its kind of machine, or those of all machines.
+BASES = ("features", "class", "population")
 _CHUNK_CELLS = 20_000_000
-# The tail beyond the last edge is exponential; a hazard of 0 would make the expected life infinite.
-_LEAST_RATE = 1e-6
-
-
-def edges_from_horizons(horizons_h: Sequence[float]) -> tuple[float, ...]:
-    """Interval edges (hours) that hold every horizon: [0, h1] is cut at h1/4 and h1/2, each later gap in two.
-
-    24, 72, 168 h give 0, 6, 12, 24, 48, 72, 120, 168.
-    """
-    wanted = [float(h) for h in horizons_h]
-    if not wanted or wanted[0] <= 0 or any(b <= a for a, b in itertools.pairwise(wanted)):
-        raise SteadylineError("bad_horizons", f"The horizons are {wanted} hours.", "positive, strictly increasing")
-    edges = [0.0, wanted[0] / 4, wanted[0] / 2, wanted[0]]
-    for a, b in itertools.pairwise(wanted):
-        edges += [(a + b) / 2, b]
-    return tuple(edges)
+_FEW_EXAMPLES = 150_000
+_LEAST_HAZARD, _MOST_HAZARD = 1e-12, 1.0 - 1e-12
 
 
 class HazardModel(BaseEstimator):
@@ -63,102 +56,129 @@ class HazardModel(BaseEstimator):
     edges_h: interval edges in hours, from 0, strictly increasing; horizons are best among them.
     params: LightGBM settings over `DEFAULTS`; rounds: trees; seed: everything random.
     num_threads: of training and large predictions; never changes the result.
-    max_cells: bound on values of the expanded training matrix (float32). Above it, examples of rows without a
-        failure are sampled and weighted up; rows with a failure are all kept.
-    min_mode_rows: a mode seen in fewer rows has no own trees; its share is its share in training.
+    examples_per_row: above 150,000 examples, so many for each row at most: those of rows without a failure are sampled
+        and weighted up, those of rows with a failure are all kept.
+    max_cells: bound on values of the expanded training matrix (float32), kept in the same way.
+    min_mode_rows: modes seen in fewer rows have no trees of their own: they are pooled, and share what the pool gets
+        as they did in training (`mode_rows_`, `classes_` tell).
     min_events: with fewer rows that fail before the last edge the fit is refused (`too_few_failures`).
     strata_column: column of X that holds a code (0, 1, ...) of the kind of machine. A mode that was never seen on a
         kind is not predicted for it; a kind without any failure keeps all modes. None: one kind.
     explain_h: horizon whose interval `contributions` explains unless told otherwise; None: the first edge.
 
-    Fitted: boosters `hazard_`, `modes_` (or None), `n_modes_`, `prior_` (share of each mode), `n_features_in_`.
+    A row of which nothing is known (all features but the kind are NaN) gets the rates of its kind in training, and a
+    kind that training did not hold those of all machines; their remaining life has the interval of the whole kind,
+    and of an unknown kind one from the lowest bound of any kind to the highest. `predict_remaining_life` says which.
+
+    Fitted: boosters `hazard_`, `modes_` (or None), `tail_`, `n_modes_`, `prior_` (share of each mode), `mode_rows_`,
+    `constant_` (columns that never vary), `n_features_in_`, `feature_names_in_` where X had names.
     """
 
-    def __init__(self, edges_h: Sequence[float], params: Mapping[str, Any] | None = None, rounds: int = 300,
+    def __init__(self, edges_h: Sequence[float] = EDGES_H, params: Mapping[str, Any] | None = None, rounds: int = 300,
                  seed: int = 7, *, num_threads: int | None = None, max_cells: int = 200_000_000,
-                 min_mode_rows: int = 50, min_events: int = 10, explain_h: float | None = None,
-                 strata_column: int | None = None):
+                 examples_per_row: float = 2.0, min_mode_rows: int = 50, min_events: int = 10,
+                 explain_h: float | None = None, strata_column: int | None = None):
         self.edges_h = edges_h
         self.params = params
         self.rounds = rounds
         self.seed = seed
         self.num_threads = num_threads
         self.max_cells = max_cells
+        self.examples_per_row = examples_per_row
         self.min_mode_rows = min_mode_rows
         self.min_events = min_events
         self.explain_h = explain_h
         self.strata_column = strata_column
 
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.target_tags.required = True
+        tags.target_tags.positive_only = True
+        return tags
+
     # ---- fitting ---------------------------------------------------------------------------------
 
-    def fit(self, X: ArrayLike, duration_h: ArrayLike, mode: ArrayLike, n_modes: int | None = None) -> HazardModel:
+    def fit(self, X: ArrayLike, duration_h: ArrayLike, mode: ArrayLike | None = None,
+            n_modes: int | None = None) -> HazardModel:
         """Learn from rows that failed or were censored.
 
         X: (n, p), NaN = not known. duration_h: (n,) hours from the cut-off to the failure or the censoring.
-        mode: (n,) 0 .. m-1 for a failure, -1 where the row was censored at `duration_h` (not a failure!).
+        mode: (n,) 0 .. m-1 for a failure, -1 where the row was censored at `duration_h` (not a failure!); None: all
+        rows failed, in one mode.
         n_modes: number of modes where some may not occur in these rows.
         A failure at exactly an edge belongs to the interval that starts there, as labels look at [t, t + h).
+        Raises SteadylineError: `bad_horizons`, `bad_matrix`, `bad_labels`, `too_few_failures`, `constant_features`.
         """
-        edges = self._edges()
-        x = boosting.matrix(X)
-        duration, modes = _targets(duration_h, mode, len(x))
-        self.n_features_in_ = x.shape[1]
+        edges = checked_edges(self.edges_h)
+        x = self._matrix(X, fitting=True)
+        duration, modes = targets(duration_h, mode, len(x))
         self.n_modes_ = max(int(modes.max(initial=-1)) + 1, n_modes or 1)
         inside = (modes >= 0) & (duration < edges[-1])
         if int(inside.sum()) < self.min_events:
-            raise SteadylineError(
-                "too_few_failures", f"{int(inside.sum())} of {len(x)} rows fail within {edges[-1]:g} h.",
+            raise BadInput(
+                "too_few_failures", f"{int(inside.sum())} of n_samples = {len(x)} rows fail within {edges[-1]:g} h.",
                 f"at least {self.min_events} rows",
                 "Load a longer history, widen the population, or add longer horizons.")
-        self.prior_ = np.bincount(modes[inside], minlength=self.n_modes_) / inside.sum()
-        self.priors_ = self._strata_priors(x, modes)
+        self.constant_ = constant(x)
+        if len(self.constant_) == x.shape[1]:
+            raise BadInput("constant_features", f"None of {x.shape[1]} features varies, n_samples = {len(x)}.",
+                           "at least one feature that varies",
+                           "Check sources and windows; without such a feature the base rate is all there is.")
+        self.mode_rows_ = np.bincount(modes[inside], minlength=self.n_modes_)
+        self.prior_ = self.mode_rows_ / inside.sum()
+        self._fit_kinds(x, duration, modes, edges)
         settings = {**DEFAULTS, **(self.params or {})}
         settings.pop("objective", None)
-        rows, interval, target, weight = self._examples(duration, modes, edges)
-        expanded = _expanded(x, rows, interval)
-        self.hazard_ = boosting.train(expanded, target, {**settings, "objective": "binary"}, self.rounds,
-                                      seed=self.seed, weight=weight, num_threads=self.num_threads)
+        most = min(self.max_cells // (x.shape[1] + 1), max(_FEW_EXAMPLES, int(self.examples_per_row * len(x))))
+        made = examples(duration, modes, edges, most, self.seed)
+        self.offset_ = _logit(self.rates_[-1])
+        expanded = _expanded(x, made.row, made.interval)
+        self.hazard_ = boosting.train(expanded, made.target, {**settings, "objective": "binary"}, self.rounds,
+                                      seed=self.seed, weight=made.weight, num_threads=self.num_threads,
+                                      init_score=self.offset_[made.interval])
         del expanded
         self._fit_modes(x[inside], duration[inside], modes[inside], edges, settings)
+        self.tail_, anchor = Tail(), anchor_of(duration, modes >= 0, edges)
+        if anchor is not None:
+            later = np.flatnonzero(duration > edges[anchor])
+            if len(later) > TAIL_ROWS:
+                later = np.sort(np.random.default_rng(self.seed).choice(later, TAIL_ROWS, replace=False))
+            self.tail_ = Tail.fit(duration[later], modes[later] >= 0, self._survival(x[later]), edges, anchor)
         return self
 
-    def _strata_priors(self, x: Floats, modes: NDArray[np.int64]) -> Floats:
-        """(strata + 1, modes): share of each mode by kind of machine; the last row is for kinds without a failure."""
-        if self.strata_column is None:
-            return self.prior_[None, :]
-        code = x[:, self.strata_column]
-        told = (modes >= 0) & np.isfinite(code)
-        count = int(np.nanmax(code, initial=-1.0)) + 1
+    def _fit_kinds(self, x: Floats, duration: Floats, modes: NDArray[np.int64], edges: Floats) -> None:
+        """By kind of machine, and in the last row for all of them: share of each mode, hazard of each interval."""
+        kinds, self.unknown_kinds_ = self._kinds(x), False
+        if self.strata_column is not None:
+            self.unknown_kinds_ = bool((kinds < 0).any())
+        count = int(kinds.max(initial=-1)) + 1
         seen = np.zeros((count + 1, self.n_modes_))
-        np.add.at(seen, (code[told].astype(np.int64), modes[told]), 1.0)
+        told = (modes >= 0) & (kinds >= 0)
+        np.add.at(seen, (kinds[told], modes[told]), 1.0)
         total = seen.sum(axis=1, keepdims=True)
-        return np.where(total > 0, seen / np.maximum(total, 1.0), self.prior_[None, :])
+        self.priors_ = np.where(total > 0, seen / np.maximum(total, 1.0), self.prior_[None, :])
+        self.kind_rows_ = np.bincount(kinds[kinds >= 0], minlength=count)
+        rates = [interval_hazard(duration[kinds == k], modes[kinds == k], edges) for k in range(count)]
+        self.rates_ = np.array([*rates, interval_hazard(duration, modes, edges)])
 
-    def _priors_of(self, x: Floats) -> Floats:
-        """(n, modes): the prior of each row's kind of machine."""
+    def _kinds(self, x: Floats) -> NDArray[np.int64]:
+        """(n,): code of each row's kind of machine, -1 = not known."""
         if self.strata_column is None:
-            return np.broadcast_to(self.prior_, (len(x), self.n_modes_))
+            return np.full(len(x), -1, dtype=np.int64)
         code = x[:, self.strata_column]
-        known = np.isfinite(code) & (code >= 0) & (code < len(self.priors_) - 1)
-        return np.asarray(self.priors_[np.where(known, code, len(self.priors_) - 1).astype(np.int64)])
+        return np.where(np.isfinite(code) & (code >= 0), code, -1.0).astype(np.int64)
 
-    def _examples(self, duration: Floats, modes: NDArray[np.int64], edges: Floats
-                  ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-        """Row, interval, target and weight of each example (person-period)."""
-        starts, widths = edges[:-1], np.diff(edges)
-        seen = np.clip((duration[:, None] - starts) / widths, 0.0, 1.0)  # share of the interval the row was watched
-        failed = (modes[:, None] >= 0) & (duration[:, None] >= starts) & (duration[:, None] < edges[1:])
-        weight = np.where(failed, 1.0, np.where((modes[:, None] >= 0) & (seen < 1.0), 0.0, seen))
-        keep = np.ones(len(duration), dtype=bool)
-        wanted = self.max_cells // (self.n_features_in_ + 1)
-        if int((weight > 0).sum()) > wanted:
-            quiet = np.asarray(~failed.any(axis=1))
-            room = wanted - int((weight[~quiet] > 0).sum())
-            share = float(np.clip(room / max(1, int((weight[quiet] > 0).sum())), 0.02, 1.0))
-            keep = ~quiet | (np.random.default_rng(self.seed).random(len(duration)) < share)
-            weight = np.where(quiet[:, None], weight / share, weight)
-        rows, interval = np.nonzero((weight > 0) & keep[:, None])
-        return (rows, interval, failed[rows, interval].astype(np.float32), weight[rows, interval].astype(np.float32))
+    def _basis(self, x: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(n,) place among BASES, and (n,) row of `rates_` and `priors_`: the kind's, else that of all machines."""
+        kinds, last = self._kinds(x), len(self.rates_) - 1
+        seen = (kinds >= 0) & (kinds < last)
+        seen[seen] = self.kind_rows_[kinds[seen]] > 0
+        bare = np.isnan(np.delete(x, self.strata_column, axis=1) if self.strata_column is not None else x).all(axis=1)
+        basis = np.where(bare, np.where(seen, 1, 2), 0)
+        if self.strata_column is not None:
+            basis[~seen & ~((kinds < 0) & self.unknown_kinds_)] = 2
+        return basis, np.where(seen, kinds, last)
 
     def _fit_modes(self, x: Floats, duration: Floats, modes: NDArray[np.int64], edges: Floats,
                    settings: dict[str, Any]) -> None:
@@ -190,12 +210,12 @@ class HazardModel(BaseEstimator):
 
         Between edges the hazard is constant in time. Sums over modes and single modes both rise with the horizon.
         """
-        edges = self._edges()
+        edges = checked_edges(self.edges_h)
         wanted = np.asarray(horizons_h, dtype=np.float64)
         if wanted.ndim != 1 or len(wanted) == 0 or not np.all((wanted >= 0) & (wanted <= edges[-1])):
             raise SteadylineError("bad_horizons", f"The horizons are {wanted.tolist()} hours.",
                                   f"from 0 to {edges[-1]:g} h, which the model was trained for")
-        x = boosting.matrix(X, self._fitted())
+        x = self._matrix(X)
         out = np.empty((len(x), self.n_modes_, len(wanted)))
         at = np.clip(np.searchsorted(edges, wanted, side="left") - 1, 0, len(edges) - 2)
         part = (wanted - edges[at]) / np.diff(edges)[at]
@@ -209,60 +229,77 @@ class HazardModel(BaseEstimator):
 
     def predict_survival(self, X: ArrayLike) -> Floats:
         """(n, number of edges): probability of no failure up to each edge; 1 at the first."""
-        x = boosting.matrix(X, self._fitted())
-        out = np.empty((len(x), len(self._edges())))
-        for rows, hazard, _ in self._intervals(x, with_modes=False):
-            out[rows] = _survival(hazard)
-        return out
+        return self._survival(self._matrix(X))
 
-    def predict_remaining_life(self, X: ArrayLike) -> pd.DataFrame:
-        """Hours to the next failure of any mode: expected_h, median_h, lower_h, upper_h (a 50 % interval), beyond.
+    def predict(self, X: ArrayLike) -> Floats:
+        """(n,): expected hours to the next failure, as in `predict_remaining_life`."""
+        edges = checked_edges(self.edges_h)
+        return Curve(self.predict_survival(X), edges, self.tail_).expected_h()
 
-        Inside the edges the hazard is constant within each interval. Beyond the last edge nothing was learnt: the
-        hazard of the last interval goes on (an exponential tail), and `beyond` is True where the median lies there,
-        so that it is to be read as "more than the last edge".
+    def predict_remaining_life(self, X: ArrayLike, level: float = 0.5) -> pd.DataFrame:
+        """Hours to the next failure of any mode: expected_h, median_h, lower_h, upper_h, beyond, basis.
+
+        level: probability that the failure falls between lower_h and upper_h (0.5, 0.8 and 0.9 are usual), with
+        equal parts outside on either side. Inside the edges the hazard is constant within each interval; beyond the
+        last one a Weibull tail goes on (`models.tail`), and `beyond` is True where the median lies there: it rests
+        on the lives of others that lasted so long, not on this row's features alone. basis: one of `BASES`.
+        Raises SteadylineError (`bad_level`) for a level outside (0, 1).
         """
-        edges = self._edges()
-        survival = self.predict_survival(X)
-        widths = np.diff(edges)
-        log_s = np.log(np.maximum(survival, 1e-300))
-        rate = np.maximum(-np.diff(log_s, axis=1) / widths, 0.0)
-        tail = np.maximum(rate[:, -1], _LEAST_RATE)
-        fallen = survival[:, :-1] - survival[:, 1:]
-        inside = np.where(rate > 1e-12, fallen / np.maximum(rate, 1e-12), survival[:, :-1] * widths).sum(axis=1)
-        out = {"expected_h": inside + survival[:, -1] / tail}
-        for name, level in (("median_h", 0.5), ("lower_h", 0.75), ("upper_h", 0.25)):
-            k = np.clip((survival > level).sum(axis=1) - 1, 0, len(widths))  # last edge still above the level
-            rates = np.maximum(np.column_stack([rate, tail])[np.arange(len(k)), k], 1e-12)
-            out[name] = edges[k] + np.maximum(log_s[np.arange(len(k)), k] - np.log(level), 0.0) / rates
-        return pd.DataFrame({**out, "beyond": survival[:, -1] > 0.5})
+        if not 0.0 < level < 1.0:
+            raise SteadylineError("bad_level", f"The level of the interval is {level}.", "between 0 and 1, such as 0.8")
+        edges, x = checked_edges(self.edges_h), self._matrix(X)
+        survival = self._survival(x)
+        curve = Curve(survival, edges, self.tail_)
+        lower, upper = curve.reaches_h((1.0 + level) / 2.0), curve.reaches_h((1.0 - level) / 2.0)
+        basis = self._basis(x)[0]
+        foreign = basis == 2
+        if foreign.any() and len(self.rates_) > 1:  # any of the known kinds may be like it
+            kinds = Curve(_survival(self.rates_[:-1][self.kind_rows_ > 0]), edges, self.tail_)
+            lower[foreign] = np.minimum(lower[foreign], kinds.reaches_h((1.0 + level) / 2.0).min())
+            upper[foreign] = np.maximum(upper[foreign], kinds.reaches_h((1.0 - level) / 2.0).max())
+        return pd.DataFrame({
+            "expected_h": curve.expected_h(), "median_h": curve.reaches_h(0.5), "lower_h": lower, "upper_h": upper,
+            "beyond": survival[:, -1] > 0.5, "basis": np.array(BASES, dtype=object)[basis],
+        })
 
     def contributions(self, X: ArrayLike, horizon_h: float | None = None) -> Floats:
         """(n, p + 1): TreeSHAP contributions to the log-odds of failing in the interval that ends at `horizon_h`.
 
         The last column is the expectation; what the interval itself contributes is folded into it, so that a row
-        still sums to the raw score (`raw_score`). Source: Lundberg & Lee 2017, as computed by LightGBM.
+        still sums to the raw score (`raw_score`). A row that rests on rates has no contributions but that one.
+        Source: Lundberg & Lee 2017, as computed by LightGBM.
         """
-        x = boosting.matrix(X, self._fitted())
-        parts = self.hazard_.predict(self._at_horizon(x, horizon_h), pred_contrib=True, num_threads=self._threads(x))
-        values = np.asarray(parts, dtype=np.float64)
-        return np.column_stack([values[:, :-2], values[:, -2] + values[:, -1]])
+        x, k = self._matrix(X), self._interval_of(horizon_h)
+        wide = np.column_stack([x, np.full(len(x), float(k))])
+        parts = np.asarray(self.hazard_.predict(wide, pred_contrib=True, num_threads=self._threads(x)))
+        out = np.column_stack([parts[:, :-2], parts[:, -2] + parts[:, -1] + self.offset_[k]])
+        basis, row = self._basis(x)
+        out[basis > 0] = 0.0
+        out[basis > 0, -1] = _logit(self.rates_[row[basis > 0], k])
+        return out
 
     def raw_score(self, X: ArrayLike, horizon_h: float | None = None) -> Floats:
         """(n,): log-odds of failing in the interval that ends at `horizon_h`, given no failure before it."""
-        x = boosting.matrix(X, self._fitted())
-        raw = self.hazard_.predict(self._at_horizon(x, horizon_h), raw_score=True, num_threads=self._threads(x))
-        return np.asarray(raw, dtype=np.float64)
+        x, k = self._matrix(X), self._interval_of(horizon_h)
+        wide = np.column_stack([x, np.full(len(x), float(k))])
+        raw = np.asarray(self.hazard_.predict(wide, raw_score=True, num_threads=self._threads(x)), dtype=np.float64)
+        basis, row = self._basis(x)
+        return np.where(basis > 0, _logit(self.rates_[row, k]), raw + self.offset_[k])
 
-    def _at_horizon(self, x: Floats, horizon_h: float | None) -> Floats:
-        edges = self._edges()
+    def _interval_of(self, horizon_h: float | None) -> int:
+        edges = checked_edges(self.edges_h)
         horizon = horizon_h if horizon_h is not None else self.explain_h if self.explain_h is not None else edges[1]
-        k = int(np.clip(np.searchsorted(edges, horizon, side="left") - 1, 0, len(edges) - 2))
-        return np.column_stack([x, np.full(len(x), float(k))])
+        return int(np.clip(np.searchsorted(edges, horizon, side="left") - 1, 0, len(edges) - 2))
 
-    def _intervals(self, x: Floats, *, with_modes: bool) -> Any:
+    def _survival(self, x: Floats) -> Floats:
+        out = np.empty((len(x), len(self.rates_[0]) + 1))
+        for rows, hazard, _ in self._intervals(x, with_modes=False):
+            out[rows] = _survival(hazard)
+        return out
+
+    def _intervals(self, x: Floats, *, with_modes: bool) -> Iterator[tuple[slice, Floats, Floats]]:
         """Chunks of (rows, hazard (n, K), share of modes (n, m, K))."""
-        count = len(self._edges()) - 1
+        count = len(self.rates_[0])
         step = max(1, _CHUNK_CELLS // (count * (x.shape[1] + 1)))
         for start in range(0, len(x), step):
             part = x[start:start + step]
@@ -270,12 +307,16 @@ class HazardModel(BaseEstimator):
             wide.reshape(len(part), count, -1)[:, :, :-1] = part[:, None, :]
             wide[:, -1] = np.tile(np.arange(count, dtype=np.float64), len(part))
             workers = self._threads(wide)
-            hazard = np.asarray(self.hazard_.predict(wide, num_threads=workers)).reshape(len(part), count)
-            share = self._shares(wide, len(part), count, workers) if with_modes else np.empty(0)
-            yield slice(start, start + len(part)), np.clip(hazard, 0.0, 1.0 - 1e-12), share
+            raw = np.asarray(self.hazard_.predict(wide, raw_score=True, num_threads=workers), dtype=np.float64)
+            hazard = 1.0 / (1.0 + np.exp(-(raw.reshape(len(part), count) + self.offset_)))
+            basis, row = self._basis(part)
+            hazard = np.where(basis[:, None] > 0, self.rates_[row], hazard)
+            share = self._shares(wide, basis, row, workers) if with_modes else np.empty(0)
+            yield slice(start, start + len(part)), np.clip(hazard, _LEAST_HAZARD, _MOST_HAZARD), share
 
-    def _shares(self, wide: Floats, n: int, count: int, workers: int) -> Floats:
-        prior = self._priors_of(wide[::count])[:, :, None]
+    def _shares(self, wide: Floats, basis: NDArray[np.int64], row: NDArray[np.int64], workers: int) -> Floats:
+        n, count = len(basis), len(self.rates_[0])
+        prior = self.priors_[row][:, :, None]
         if self.modes_ is None:
             return np.broadcast_to(prior, (n, self.n_modes_, count))
         of_class = np.asarray(self.modes_.predict(wide, num_threads=workers)).reshape(n, count, len(self.classes_))
@@ -284,7 +325,8 @@ class HazardModel(BaseEstimator):
             within = prior[:, members] / np.maximum(prior[:, members].sum(axis=1, keepdims=True), 1e-12)
             share[:, members, :] = of_class[:, :, c][:, None, :] * within
         total = share.sum(axis=1, keepdims=True)
-        return np.where(total > 1e-12, share / np.maximum(total, 1e-12), prior)
+        known = (total > 1e-12) & (basis == 0)[:, None, None]
+        return np.where(known, share / np.maximum(total, 1e-12), prior)
 
     # ---- state -----------------------------------------------------------------------------------
 
@@ -297,12 +339,12 @@ class HazardModel(BaseEstimator):
         if self.modes_ is not None:
             boosting.write(self.modes_, folder / "modes.txt")
             names.append("modes.txt")
+        arrays = {name: getattr(self, f"{name}_").tolist() for name in _ARRAYS}
         state = {
-            "edges_h": self._edges().tolist(), "params": dict(self.params or {}), "rounds": self.rounds,
-            "seed": self.seed, "min_mode_rows": self.min_mode_rows, "min_events": self.min_events,
-            "explain_h": self.explain_h, "n_features": self.n_features_in_, "n_modes": self.n_modes_,
-            "prior": self.prior_.tolist(), "priors": self.priors_.tolist(), "strata_column": self.strata_column,
-            "classes": self.classes_,
+            "edges_h": checked_edges(self.edges_h).tolist(), "params": dict(self.params or {}),
+            **{name: getattr(self, name) for name in _PLAIN}, **arrays, "n_features": self.n_features_in_,
+            "n_modes": self.n_modes_, "classes": self.classes_, "unknown_kinds": self.unknown_kinds_,
+            "tail": self.tail_.as_dict(),
         }
         (folder / "hazard.json").write_bytes(json.dumps(state, sort_keys=True, indent=1).encode("utf-8"))
         return names
@@ -312,31 +354,29 @@ class HazardModel(BaseEstimator):
         """Read what `save` wrote."""
         folder = Path(folder)
         state = json.loads((folder / "hazard.json").read_text(encoding="utf-8"))
-        model = cls(state["edges_h"], state["params"], state["rounds"], state["seed"], explain_h=state["explain_h"],
-                    min_mode_rows=state["min_mode_rows"], min_events=state["min_events"],
-                    strata_column=state["strata_column"])
+        model = cls(state["edges_h"], state["params"], **{name: state[name] for name in _PLAIN})
         model.n_features_in_, model.n_modes_ = state["n_features"], state["n_modes"]
-        model.prior_, model.classes_ = np.asarray(state["prior"]), state["classes"]
-        model.priors_ = np.asarray(state["priors"])
+        model.classes_, model.unknown_kinds_ = state["classes"], state["unknown_kinds"]
+        for name in _ARRAYS:
+            setattr(model, f"{name}_", np.asarray(state[name]))
+        model.tail_ = Tail.from_dict(state["tail"])
         model.hazard_ = boosting.read(folder / "hazard.txt")
         path = folder / "modes.txt"
         model.modes_ = boosting.read(path) if path.exists() else None
         return model
 
-    def _edges(self) -> Floats:
-        edges = np.asarray(self.edges_h, dtype=np.float64)
-        if edges.ndim != 1 or len(edges) < 2 or edges[0] != 0 or not np.all(np.diff(edges) > 0):
-            raise SteadylineError("bad_horizons", f"The interval edges are {edges.tolist()} hours.",
-                                  "strictly increasing from 0")
-        return edges
-
-    def _fitted(self) -> int:
-        if not hasattr(self, "hazard_"):
-            raise SteadylineError("not_fitted", "The hazard model was not trained.", "", "Call fit first.")
-        return int(self.n_features_in_)
+    def _matrix(self, X: ArrayLike, *, fitting: bool = False) -> Floats:
+        """X as (n, p) float64 in C order. Raises NotFitted, BadInput and BadType (`bad_matrix`)."""
+        if not fitting and not hasattr(self, "hazard_"):
+            raise NotFitted
+        return checked_matrix(self, X, fitting=fitting)
 
     def _threads(self, wide: Floats) -> int:
         return 1 if len(wide) <= 64 else boosting.threads(self.num_threads)
+
+
+_PLAIN = ("rounds", "seed", "examples_per_row", "min_mode_rows", "min_events", "explain_h", "strata_column")
+_ARRAYS = ("prior", "priors", "rates", "kind_rows", "mode_rows", "offset", "constant")
 
 
 def _expanded(x: Floats, rows: NDArray[np.int64], interval: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -350,16 +390,5 @@ def _survival(hazard: Floats) -> Floats:
     return np.concatenate([np.ones((len(hazard), 1)), np.cumprod(1.0 - hazard, axis=1)], axis=1)
 
 
-def _targets(duration_h: ArrayLike, mode: ArrayLike, n: int) -> tuple[Floats, NDArray[np.int64]]:
-    duration = np.asarray(duration_h, dtype=np.float64)
-    codes = np.asarray(mode)
-    wrong = []
-    if duration.shape != (n,) or codes.shape != (n,):
-        wrong.append(f"found {n} rows, {duration.shape} durations and {codes.shape} modes, allowed: one of each a row")
-    if not np.all(np.isfinite(duration) & (duration >= 0)):
-        wrong.append("duration_h: found negative or missing values, allowed: hours from 0")
-    if len(codes) and (not np.issubdtype(codes.dtype, np.integer) or codes.min() < -1):
-        wrong.append("mode: found values other than -1 (censored), 0, 1, ...")
-    if wrong:
-        raise SteadylineError("bad_labels", "The labels cannot be used.", "", "", wrong)
-    return duration, codes.astype(np.int64)
+def _logit(p: Floats) -> Floats:
+    return np.asarray(np.log(p) - np.log1p(-p))

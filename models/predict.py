@@ -17,9 +17,11 @@ from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from features.assemble import FeaturePlan
+from models.action import Part, PlannedWork, recommend
 from models.bundle import Bundle
 from models.calibration import Calibration
 from models.decision import Threshold, decide
@@ -27,6 +29,7 @@ from models.explain import Reason, reasons
 from models.hazard import HazardModel
 from models.quality import AttributeModel, History
 from models.spec import FailureSpec, ModelSpec, QualitySpec, parse_model_spec
+from models.what_if import alternatives, changed
 from plant.errors import SteadylineError
 
 Floats = NDArray[np.float64]
@@ -64,7 +67,7 @@ class FailurePredictor:
         return self.calibration.apply(self.model.predict_risk(values, self.spec.horizons_h))
 
     def predict(self, values: Floats) -> list[dict[str, Any]]:
-        """One score a row of `values` (n, p): risks, failure_modes, remaining_life (days), reasons, decision.
+        """One score a row of `values` (n, p): risks, failure_modes, remaining_life (days), reasons, decision, what_if.
 
         failure_modes are those of the decision horizon, the likeliest first. remaining_life's interval holds the
         failure with probability 0.5; `beyond`: the median lies later than the longest horizon, so it is a lower bound.
@@ -80,6 +83,7 @@ class FailurePredictor:
             self.features, values, self.model.contributions(values, self.spec.decision_horizon.hours), self.reference
         )
         d = self.decision_index
+        changes = alternatives(self.spec.what_if, self.features, values, self.reference, self._decided_on)
         return [
             {
                 "risks": [
@@ -88,11 +92,33 @@ class FailurePredictor:
                 "decision_horizon": str(self.spec.decision_horizon),
                 "failure_modes": self._modes(risk[i, :, d]),
                 "remaining_life": _life(hours[i] / 24.0, bool(beyond[i])),
-                "reasons": _told(why[i]),
+                "reasons": [r.as_dict() | self._compared(r.group, values[i]) for r in why[i]],
                 "decision": self._decision(float(total[i, d])),
+                "what_if": changes[i],
             }
             for i in range(len(values))
         ]
+
+    def recommended(
+        self, score: Mapping[str, Any], t: pd.Timestamp, planned: PlannedWork | None = None, parts: Sequence[Part] = ()
+    ) -> dict[str, Any]:
+        """What to do about a score of `predict` made at t, and by when: `models.action.recommend`."""
+        return recommend(
+            score["decision"]["action"], [r["probability"] for r in score["risks"]], self.spec.horizons_h, t,
+            self.spec.costs, self.spec.terms.lead_h, planned, parts,
+        )
+
+    def what_if(self, values: Floats, changes: Mapping[str, float]) -> Floats:
+        """(n, k): risk within each horizon if inputs that a person can change were set. Not causal.
+
+        Raises SteadylineError `not_changeable`, `outside_validated_range`.
+        """
+        return np.minimum(
+            self.risk(changed(changes, self.spec.what_if, self.features, values, self.reference)).sum(axis=1), 1.0
+        )
+
+    def _decided_on(self, values: Floats) -> Floats:
+        return np.minimum(self.risk(values)[:, :, self.decision_index].sum(axis=1), 1.0)
 
     def headline(self, values: Floats, gates: Sequence[str] = ()) -> dict[str, Floats]:
         """The figure that drift is watched on: risk within the decision horizon, (n,)."""
@@ -103,6 +129,20 @@ class FailurePredictor:
         """(p,): gain of each feature in the hazard's trees."""
         gain = self.model.hazard_.feature_importance(importance_type="gain")
         return np.asarray(gain, dtype=np.float64)[: len(self.features)]
+
+    @cached_property
+    def _comparisons(self) -> dict[str, dict[str, int]]:
+        """Signal -> which comparison (against_own, against_fleet) -> column, of the shortest window."""
+        out: dict[str, dict[str, int]] = {}
+        for j, feature in enumerate(self.features):
+            for kind in ("against_own", "against_fleet"):
+                if feature.name.startswith(f"{feature.group}.{kind}."):
+                    out.setdefault(feature.group, {}).setdefault(kind, j)
+        return out
+
+    def _compared(self, group: str, values: Floats) -> dict[str, float | None]:
+        """Standard deviations from the equipment's own past and from its fleet, where the model knows them."""
+        return {kind: _finite(values[j]) for kind, j in self._comparisons.get(group, {}).items()}
 
     def _modes(self, risk: Floats) -> list[dict[str, Any]]:
         order = np.argsort(-risk, kind="stable")

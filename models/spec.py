@@ -9,33 +9,21 @@ from __future__ import annotations
 
 import itertools
 import re
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pandas as pd
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    model_serializer,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from features.spec import HOUR_US, FeatureSpec, LabelSpec, window_us
-from models.decision import Costs
-from models.yaml_problems import Duration, problems, utc_time
+from features.text_plan import asks_for_texts
+from models.decision import Costs, Terms
+from models.split import Names, Share, Split, Strict, Time
+from models.yaml_problems import Duration, problems
 from plant.errors import SiteError, UnknownId, listing, nearest
 from plant.site_inheritance import model_files, site_folders
 from plant.yaml_text import read_yaml
 
-Time = Annotated[pd.Timestamp, BeforeValidator(utc_time), PlainSerializer(lambda t: t.isoformat(), return_type=str)]
-Share = Annotated[float, Field(gt=0, lt=1)]
 Words = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
 
 _GATE = re.compile(r"before_start|after:\S.*")
@@ -47,21 +35,10 @@ def _gate(value: Any) -> str:
     return value
 
 
-def _words_or_all(value: Any) -> Any:
-    if value == "all" or (isinstance(value, (list, tuple)) and value and all(isinstance(v, str) and v for v in value)):
-        return value
-    raise ValueError("all, or a list of one or more names")
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True)
-
-
-Names = Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_words_or_all)]
 Gate = Annotated[str, BeforeValidator(_gate)]
 
 
-class EquipmentPopulation(_Strict):
+class EquipmentPopulation(Strict):
     """Whom a failure model is for."""
 
     equipment_class: Names = "all"
@@ -74,7 +51,7 @@ class EquipmentPopulation(_Strict):
         return all(names == "all" or found in names for names, found in asked)
 
 
-class BatchPopulation(_Strict):
+class BatchPopulation(Strict):
     """Which batches a quality model is for."""
 
     product: Names = "all"
@@ -84,7 +61,7 @@ class BatchPopulation(_Strict):
         return self.product == "all" or product in self.product
 
 
-class Cutoffs(_Strict):
+class Cutoffs(Strict):
     """When rows are cut: every so often, from `start` to before `end` (empty: what the data holds).
 
     offset: how long after the full interval; where records come at full hours or days, a row that is cut just after
@@ -110,63 +87,14 @@ class Cutoffs(_Strict):
         return self.offset.delta if self.offset is not None else pd.Timedelta(0)
 
 
-class TestEquipment(_Strict):
-    """Units that are tested and never learnt from: those of all that is named here. equipment_id may hold patterns."""
+class Tune(Strict):
+    """Search of LightGBM settings inside the training window: so many trials, and no longer than that."""
 
-    __test__ = False  # no test of pytest
-
-    equipment_id: Names = "all"
-    equipment_class: Names = "all"
-    area: Names = "all"
-    line: Names = "all"
-
-    @model_validator(mode="after")
-    def _some(self) -> TestEquipment:
-        if all(names == "all" for names in (self.equipment_id, self.equipment_class, self.area, self.line)):
-            raise ValueError("one of equipment_id, equipment_class, area and line, so that some equipment is left")
-        return self
-
-    def covers(self, equipment_id: str, equipment_class: str, area: str, line: str) -> bool:
-        """Whether an equipment is one of the test."""
-        asked = ((self.equipment_class, equipment_class), (self.area, area), (self.line, line))
-        named = self.equipment_id == "all" or any(fnmatchcase(equipment_id, p) for p in self.equipment_id)
-        return named and all(names == "all" or found in names for names, found in asked)
+    trials: Annotated[int, Field(ge=1, le=1000)] = 20
+    seconds: Annotated[float, Field(gt=0)] | None = None
 
 
-class Split(_Strict):
-    """How time is divided: training, then calibration, then test.
-
-    The test period starts at `test_from`; where that is not given it is the last `test_share` of the time. Units that
-    run until they fail are divided by unit instead: `test_equipment` says which are tested; none of their records is
-    learnt from, and `calibration_share` is that of the other units.
-    """
-
-    test_equipment: TestEquipment | None = None
-    test_from: Time | None = None
-    test_share: Share = 0.25
-    calibration_share: Share = 0.2
-    folds: Annotated[int, Field(ge=1, le=20)] = 3
-
-    @model_validator(mode="after")
-    def _one_rule(self) -> Split:
-        if self.test_from is not None and "test_share" in self.model_fields_set:
-            raise ValueError("either test_from or test_share, not both")
-        by_time = sorted(self.model_fields_set & {"test_from", "test_share", "folds"})
-        if self.test_equipment is not None and by_time:
-            raise ValueError(f"test_equipment divides by unit: without {listing(by_time)}")
-        return self
-
-    @model_serializer(mode="wrap")
-    def _rule_in_force(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        out: dict[str, Any] = usual(self)
-        if self.test_equipment is not None:
-            return {k: v for k, v in out.items() if k not in ("test_from", "test_share", "folds")}
-        del out["test_share" if self.test_from is not None else "test_from"]
-        del out["test_equipment"]
-        return out
-
-
-class Boosting(_Strict):
+class Boosting(Strict):
     """LightGBM settings; what is not given is the model's default for its task. Threads are not a model's property."""
 
     rounds: Annotated[int, Field(ge=1, le=20000)] | None = None
@@ -182,22 +110,37 @@ class Boosting(_Strict):
     min_gain_to_split: Annotated[float, Field(ge=0)] | None = None
     extra_trees: bool | None = None
     objective: Literal["regression", "l1", "huber"] | None = None
+    tune: Tune | None = None  # models of failures; the settings given are where the search starts
 
     def params(self) -> dict[str, Any]:
-        """What was given, without `rounds`, under LightGBM's own names."""
-        return self.model_dump(exclude={"rounds"}, exclude_none=True)
+        """What was given, without `rounds` and `tune`, under LightGBM's own names."""
+        return self.model_dump(exclude={"rounds", "tune"}, exclude_none=True)
 
 
-class RemainingLife(_Strict):
+def _some_orders(value: float) -> float:
+    if not 0 < value < float("inf"):
+        raise ValueError("more than 0; leave it out where the crew has no limit")
+    return value
+
+
+class RemainingLife(Strict):
     """How remaining life is judged. cap: predicted and true lives beyond count as this long; none: as they are."""
 
     cap: Duration | None = None
 
 
-class Capacity(_Strict):
-    """What the crew can carry out."""
+class Capacity(Strict):
+    """What the crew can carry out; empty: no limit is set."""
 
-    orders_per_week: Annotated[float, Field(gt=0)] | None = None
+    orders_per_week: Annotated[float, AfterValidator(_some_orders)] | None = None
+
+
+class Intervention(Strict):
+    """What an order does. lead: from the order to the work, empty: `labels.lead`; effectiveness: share of the failures
+    that work in time prevents."""
+
+    lead: Duration | None = None
+    effectiveness: Annotated[float, Field(gt=0, le=1)] = 0.9
 
 
 def _because(value: str) -> str:
@@ -206,13 +149,15 @@ def _because(value: str) -> str:
     return value
 
 
-class AuditSpec(_Strict):
+class AuditSpec(Strict):
     """What the leakage audit finds and a person has judged: feature, or pattern with `*` -> why it is honest."""
 
-    accept: dict[Annotated[str, Field(min_length=1)], Annotated[str, AfterValidator(_because)]] = {}
+    accept: dict[Annotated[str, Field(min_length=1)], Annotated[str, AfterValidator(_because)]] = Field(
+        default_factory=dict
+    )
 
 
-class ModelSpec(_Strict):
+class ModelSpec(Strict):
     """What both tasks share. `risk_class: critical` touches testing or release and needs QA."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -244,6 +189,17 @@ class FailureSpec(ModelSpec):
     costs: Costs
     capacity: Capacity = Capacity()
     remaining_life: RemainingLife = RemainingLife()
+    intervention: Intervention = Intervention()
+    what_if: tuple[Annotated[str, Field(min_length=1)], ...] = ()  # features that a person can change
+
+    @property
+    def terms(self) -> Terms:
+        """What holds for every policy that is compared: costs, time that an order stands, lead, capacity."""
+        lead = self.lead_h if self.intervention.lead is None else self.intervention.lead.hours
+        return Terms(
+            self.costs, self.decision_horizon.hours, lead, self.intervention.effectiveness,
+            self.capacity.orders_per_week,
+        )
 
     @property
     def horizons_h(self) -> tuple[float, ...]:
@@ -267,6 +223,14 @@ class FailureSpec(ModelSpec):
         if self.lead_h >= hours[0]:
             wrong.append(f"labels.lead: found '{self.labels.lead}', allowed: shorter than the shortest horizon, "
                          f"{self.horizons[0]}")
+        lead = self.intervention.lead
+        if lead is not None and lead.hours >= self.decision_horizon.hours:
+            wrong.append(f"intervention.lead: found '{lead}', allowed: shorter than the decision horizon, "
+                         f"{self.decision_horizon}; work would always come too late")
+        reads = asks_for_texts(self.features) or self.labels.failure.fill_codes is not None
+        if self.split.test_equipment is not None and reads:
+            wrong.append("split.test_equipment: found with texts of work orders (features.texts, fill_codes), allowed: "
+                         "without; a text model learns from the orders of all equipment, the tested ones too")
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
@@ -284,6 +248,8 @@ class QualitySpec(ModelSpec):
 
     @model_validator(mode="after")
     def _consistent(self) -> QualitySpec:
+        if self.lightgbm.tune is not None:
+            raise ValueError("lightgbm.tune: found in a model of quality, allowed: in models of failures")
         if len(set(self.gates)) < len(self.gates):
             raise ValueError(f"gates: found [{', '.join(self.gates)}], allowed: each gate once")
         return self

@@ -90,7 +90,8 @@ def _line(path: Path, item: ErrorDetails, model: type[BaseModel]) -> str:
         hint = nearest(str(loc[-1]), names)
         return f"{path}: {key}: is not a key here, allowed: {listing(names, 30)}" + (f"; {hint}" if hint else "")
     if kind in ("missing", "missing_argument"):
-        return f"{path}: {key}: is missing"
+        inside = allowed_keys(model, loc)
+        return f"{path}: {key}: is missing" + (f"; write its keys: {listing(inside, 30)}" if inside else "")
     found = f"{path}: {key}: found {_shown(item['input'])}"
     if kind in ("literal_error", "enum"):
         expected = item.get("ctx", {}).get("expected", "")
@@ -101,6 +102,8 @@ def _line(path: Path, item: ErrorDetails, model: type[BaseModel]) -> str:
     message = "; ".join(cause.details) if isinstance(cause, SteadylineError) and cause.details else item["msg"]
     for prefix in ("Value error, ", "Input should be "):
         message = message.removeprefix(prefix)
+    if kind in ("too_short", "string_too_short"):
+        message = "a text that is not empty" if kind == "string_too_short" else "a list that is not empty"
     if kind != "value_error":
         return f"{found}, allowed: {message}"
     message = "; ".join(line.strip(" -") for line in message.splitlines())

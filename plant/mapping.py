@@ -20,22 +20,12 @@ from plant.kept_rows import KeptRows
 from plant.lookups import Lookups
 from plant.mapping_rows import MappingRows
 from plant.raw_rows import RawRows
-from plant.row_problems import RowProblems
+from plant.row_problems import RowProblems, check_contract
 from plant.site import RECORDED_AT, Site
 from plant.tables import TABLES, Column, Table
 
 __all__ = ["QUARANTINE_COLUMNS", "ItemMapper", "Lookups", "Mapped", "check_columns", "malformed_rows"]
 QUARANTINE_COLUMNS = ["table", "source", "file", "line", "column", "reason", "row"]
-# The order in which things happen; a row that turns it round is quarantined.
-_SEQUENCES = (
-    ("started_at", "ended_at"),
-    ("started_at", "closed_at"),
-    ("opened_at", "closed_at"),
-    ("sampled_at", "approved_at"),
-    ("commissioned_at", "retired_at"),
-    ("record_complete_at", "reviewed_at"),
-    ("reviewed_at", "disposed_at"),
-)
 _AHEAD = pd.Timedelta(days=1)  # clocks that are not corrected yet may be this fast
 _MOST_CELLS = 60  # cells of a quarantined row that are kept
 _LONGEST_CELL = 2000  # characters of one
@@ -186,21 +176,13 @@ def check_columns(item: Item, present: Iterable[str]) -> list[str]:
 
 
 def _check(contract: Table, out: dict[str, pd.Series], problems: RowProblems) -> None:
-    for column in contract.columns:
-        if column.required and column.name in out:
-            problems.at(column.name)(out[column.name].isna().to_numpy(dtype=bool), "the required value is empty")
-    if contract.one_of and all(name in out for name in contract.one_of):
-        none = np.logical_and.reduce([out[name].isna().to_numpy(dtype=bool) for name in contract.one_of])
-        problems.at(contract.one_of[0])(none, f"one of these is required: {', '.join(contract.one_of)}")
-    soon = pd.Timestamp.now(tz="UTC") + _AHEAD
-    for column in contract.columns:
-        # What has happened lies in the past; only the end of service may be planned.
-        if column.kind == "time" and column.name in out and column.name != "retired_at":
-            ahead = (out[column.name] > soon).to_numpy(dtype=bool)
-            problems.at(column.name)(ahead, f"{column.name} lies in the future")
-    for first, last in _SEQUENCES:
-        if first in out and last in out:
-            problems.at(last)((out[last] < out[first]).to_numpy(dtype=bool), f"{last} lies before {first}")
+    needed = {c.name for c in contract.columns if c.required} | set(contract.one_of)
+    empty = {name: out[name].isna().to_numpy(dtype=bool) for name in out if name in needed}
+    times = [c.name for c in contract.columns if c.kind == "time" and c.name in out]
+    soon = (pd.Timestamp.now(tz="UTC") + _AHEAD).as_unit("us").to_datetime64()
+    check_contract(
+        contract, empty, {name: out[name].to_numpy(dtype="datetime64[us]") for name in times}, problems, soon
+    )
 
 
 def malformed_rows(table: str, source: str, raw: RawRows) -> pd.DataFrame:

@@ -1,8 +1,11 @@
-"""The newest data of a site, kept in memory, and how fresh the records of each equipment are."""
+"""The newest data of a site in memory: its newest load, what the live log brought since, and how fresh both are."""
 
 from __future__ import annotations
 
+import os
 import threading
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.asof import history, moment
+from features.asof import ALWAYS, history, micros, moment
+from features.assemble import FeaturePlan, Matrix, equipment_matrix
+from features.online import OnlineState, reach_of
+from governance.database import DATABASE_URL
 from plant.home import store_root
+from plant.live_database import FILE as LIVE_FILE
+from plant.live_log import Entry, LiveLog
 from plant.site import Site
 from plant.snapshot import Snapshot, SnapshotLike
 from plant.store import Store
@@ -20,7 +28,7 @@ _RECORDS = {"events": "ts", "downtime": "started_at", "work_orders": "opened_at"
 
 
 class SiteData:
-    """Hands out the newest load of a site; a new load is noticed on the next call, without a restart."""
+    """Hands out the newest data of a site; a new load, and new rows of the live log, are noticed on the next call."""
 
     def __init__(self, home: Path, site: Site):
         self.site, self.home = site, home
@@ -28,30 +36,46 @@ class SiteData:
         self._lock = threading.Lock()
         self._seen: int | None = None
         self._data: Data | None = None
+        self._log: LiveLog | None = None
+
+    def log(self) -> LiveLog:
+        """The site's live log, which all workers share. Raises NotReady when the site was never connected."""
+        if self._log is None:
+            self.store.snapshot()
+            self._log = LiveLog.open(self.store.folder, os.environ.get(DATABASE_URL) or None)
+        return self._log
 
     def current(self) -> Data:
-        """The newest data. Raises NotReady when the site was never connected."""
+        """The newest data; rows that the live log has brought since are in it. Raises NotReady, StoreError."""
         # a load is one file renamed into this folder: its time changes with every load and with nothing else
         loads = self.store.folder / "loads"
         changed = loads.stat().st_mtime_ns if loads.is_dir() else None
         with self._lock:
             if self._data is None or changed != self._seen:
                 snapshot: Snapshot = self.store.snapshot()
-                if self._data is None or snapshot.data_version != self._data.version:
+                if self._data is None or snapshot.data_version != self._data.snapshot.data_version:
                     self._data = Data(snapshot)
                 self._seen = changed
+            if self._log is not None or os.environ.get(DATABASE_URL) or (self.store.folder / LIVE_FILE).exists():
+                self._data.add(self.log().since(self._data.seen))
             return self._data
 
 
 @dataclass
 class Data:
-    """One data version in memory."""
+    """One load in memory, and the rows that came after it. seen: number of the last entry of the live log."""
 
     snapshot: SnapshotLike
     version: str = ""
     end: pd.Timestamp = field(default_factory=lambda: pd.NaT)
     start: pd.Timestamp = field(default_factory=lambda: pd.NaT)
     equipment: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seen: int = 0
+    _entries: list[Entry] = field(default_factory=list, repr=False)
+    _live: dict[str, dict[str, tuple[list[int], list[int]]]] = field(default_factory=dict, repr=False)
+    _first: int | None = None
+    _state: OnlineState | None = field(default=None, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _times: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -63,6 +87,48 @@ class Data:
         rows = known.sort_values("recorded_at", na_position="first", kind="stable")
         rows = rows.drop_duplicates("equipment_id", keep="last").sort_values("equipment_id")
         self.equipment = {row["equipment_id"]: row for row in rows[columns].to_dict("records")}
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Take over entries of the live log, in their order; the version says how far."""
+        if not entries:
+            return
+        with self._lock:
+            for entry in entries:
+                self._entries.append(entry)
+                if self._state is not None:
+                    self._state.add(entry.table, entry.rows)
+                self._note(entry)
+            self.seen = entries[-1].seq
+            self.version = f"{self.snapshot.data_version}+{self.seen}"
+
+    def _note(self, entry: Entry) -> None:
+        """When its rows happened and became known: for `end` and `freshness`."""
+        known = micros(entry.rows["recorded_at"], ALWAYS)
+        newest = int(known.max())
+        self._first = newest if self._first is None else self._first
+        self.end = max(self.end, pd.Timestamp(newest + 1, unit="us", tz="UTC"))
+        column = {"readings": "ts", **_RECORDS}.get(entry.table)
+        if column is None:
+            return
+        of_table = self._live.setdefault(entry.table, {})
+        for equipment, t, recorded in zip(
+            entry.rows["equipment_id"], micros(entry.rows[column]).tolist(), known.tolist(), strict=True
+        ):
+            when, what = of_table.setdefault(str(equipment), ([], []))
+            when.append(recorded)
+            what.append(max(t, what[-1]) if what else t)
+
+    def matrix(self, plan: FeaturePlan, cutoffs: pd.DataFrame) -> Matrix:
+        """Equipment features (equipment_id, t), with what the live log had brought before each t."""
+        if self._first is None or moment(cutoffs["t"].max()) <= self._first:
+            return equipment_matrix(self.snapshot, plan, cutoffs)
+        with self._lock:
+            reach = reach_of([plan])
+            if self._state is None or self._state.reach < reach:
+                self._state = OnlineState(self.snapshot, reach)
+                for entry in self._entries:
+                    self._state.add(entry.table, entry.rows)
+            return self._state.matrix(plan, cutoffs)
 
     def freshness(self, equipment_id: str, as_of: pd.Timestamp) -> dict[str, Any]:
         """When the newest reading and the newest record known before `as_of` happened, and the age of the newer.
@@ -80,13 +146,16 @@ class Data:
 
     def _last(self, table: str, column: str, equipment_id: str, t: int) -> int:
         """Microseconds at which the newest row known before `t` happened; 0 where there is none."""
+        when, what = self._live.get(table, {}).get(equipment_id, ([], []))
+        before = bisect_left(when, t)
+        live = what[before - 1] if before else 0
         if table not in self._times:
             self._times[table] = self._by_equipment(table, column)
         if equipment_id not in self._times[table]:
-            return 0
+            return live
         known, newest = self._times[table][equipment_id]
         place = int(np.searchsorted(known, t, side="left"))
-        return int(newest[place - 1]) if place else 0
+        return max(live, int(newest[place - 1]) if place else 0)
 
     def _by_equipment(self, table: str, column: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Per equipment: when each row became known, ascending, and the newest time that had happened by then."""

@@ -125,7 +125,7 @@ def _newest(payloads: list[dict[str, Any]], subject: str) -> list[dict[str, Any]
 
 
 def _moment(payload: dict[str, Any]) -> tuple[int, pd.Timestamp]:
-    load = str(payload["data_version"]).rpartition("@")[2]
+    load = str(payload["data_version"]).rpartition("@")[2].partition("+")[0]
     return (int(load) if load.isdigit() else 0, pd.Timestamp(payload["as_of"]))
 
 

@@ -46,7 +46,10 @@ def render_equipment(console: Console, scores: Sequence[Mapping[str, Any]], most
             f"{_bar(risk)} [bold]{percent(risk)}[/] within {score['decision_horizon']} [dim]({others})[/]  "
             f"{mode}{left}  {_ACTION[score['decision']['action']]}", highlight=False,
         )
-        _reasons(console, score["reasons"])
+        _reasons(console, score["reasons"], score.get("behind"))
+        what = score["decision"].get("recommended")
+        if what is not None and score["decision"]["action"] != "none":
+            console.print(f"       [bold]{escape(what['text'])}[/]", highlight=False)
 
 
 def render_batches(console: Console, scores: Sequence[Mapping[str, Any]], most: int = 10) -> None:
@@ -115,8 +118,16 @@ def _bar(risk: float) -> str:
     return f"[red]{'█' * full}[/][dim]{'░' * (BAR - full)}[/]"
 
 
-def _reasons(console: Console, reasons: Sequence[Mapping[str, Any]]) -> None:
-    for reason in reasons:
+def _reasons(
+    console: Console, reasons: Sequence[Mapping[str, Any]], behind: Sequence[Mapping[str, Any]] | None = None
+) -> None:
+    for i, reason in enumerate(reasons):
         console.print(f"       [dim]- {escape(str(reason['text']))}[/]", highlight=False)
+        if behind:
+            console.print(f"         [dim]made of {behind[i]['count']} rows, the newest:[/]", highlight=False)
+        for row in behind[i]["rows"] if behind else ():
+            where = f"{row['source_file']} line {row['source_line']}"
+            said = f"{row['time'] or ''} {row['table']} {row['row']}  ({where})"
+            console.print(f"           [dim]{escape(said)}[/]", highlight=False, soft_wrap=True)
     if not reasons:
         console.print("       [dim]no single reason stands out[/]")

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy.engine import Connection, Engine
 
-from features.assemble import Matrix, batch_matrix, equipment_matrix
+from features.assemble import Matrix, batch_matrix
 from governance import scores, versions
 from governance.database import appending_to_log, connect, reading
 from governance.versions import ModelVersion
@@ -31,6 +31,7 @@ from plant.errors import NotReady, SteadylineError, UnknownId, listing, nearest
 from plant.site import Site
 from serving.batches import BatchBook, Limits
 from serving.data import Data, SiteData
+from serving.plans import Plans
 
 CHAMPION = "champion"
 CACHED_ROWS = 50_000
@@ -55,6 +56,7 @@ class Scorer:
         self._served: Served | None = None
         self._rows: OrderedDict[tuple[str, str, str, int], np.ndarray] = OrderedDict()
         self._books: dict[str, BatchBook] = {}
+        self._plans: tuple[str, pd.Timestamp, Plans] | None = None
 
     @classmethod
     def open(cls, home: Path, site: Site, model: str, version: str = CHAMPION) -> Scorer:
@@ -85,9 +87,12 @@ class Scorer:
         for equipment_id in wanted:
             self._check_equipment(data, spec, equipment_id, t)
         values = self._values(served, data, wanted, [""] * len(wanted), [t] * len(wanted))
-        answers = []
+        answers, plans = [], self._plans_at(data, t)
         for i, predicted in enumerate(predictor.predict(values)):
-            row = data.equipment[wanted[i]]
+            row, modes = data.equipment[wanted[i]], predicted["failure_modes"]
+            parts = plans.parts_of(_text(row["equipment_class"]), str(modes[0]["mode"])) if modes else []
+            planned = plans.planned.get(wanted[i])
+            predicted["decision"]["recommended"] = predictor.recommended(predicted, t, planned, parts)
             about = {"equipment_id": wanted[i]} | {k: _text(row[k]) for k in ("equipment_class", "area", "line")}
             answers.append(self._answer(served, data, t) | about | predicted | {"data": data.freshness(wanted[i], t)})
         return self._store(answers, "equipment_id", values)
@@ -189,6 +194,12 @@ class Scorer:
                 self._books = {key: BatchBook(self.site.name, data.snapshot, predictor)}
             return self._books[key]
 
+    def _plans_at(self, data: Data, t: pd.Timestamp) -> Plans:
+        with self._lock:
+            if self._plans is None or self._plans[:2] != (data.version, t):
+                self._plans = (data.version, t, Plans.at(data.snapshot, t))
+            return self._plans[2]
+
     def _values(
         self, served: Served, data: Data, ids: list[str], gates: list[str], times: list[pd.Timestamp]
     ) -> np.ndarray:
@@ -249,7 +260,7 @@ def _read(version: ModelVersion, role: str) -> Served:
 
 def _assemble(served: Served, data: Data, frame: pd.DataFrame, gates: list[str]) -> Matrix:
     if served.version.task == "failure":
-        return equipment_matrix(data.snapshot, served.predictor.plan, frame.rename(columns={"id": "equipment_id"}))
+        return data.matrix(served.predictor.plan, frame.rename(columns={"id": "equipment_id"}))
     cutoffs = pd.DataFrame({"batch_id": frame["id"], "gate": gates, "t": frame["t"]})
     return batch_matrix(data.snapshot, served.predictor.plan, cutoffs)
 

@@ -16,8 +16,14 @@ from typing import Any, NoReturn
 
 import pytest
 import yaml
+from hypothesis import settings
 
 from tests.running import Service, running
+
+# Where everything is required the examples are the same in each run; elsewhere each run looks further.
+settings.register_profile("required", derandomize=True)
+if os.environ.get("STEADYLINE_REQUIRE_ALL") == "1":
+    settings.load_profile("required")
 
 ROOT = Path(__file__).parent.parent
 SITE = "virtual_dublin"

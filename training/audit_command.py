@@ -18,6 +18,7 @@ from plant.store import Store
 from plant.terminal import site_folder
 from training import failure, quality
 from training.audit_finding import ACCEPTED, BLOCKS, Audit
+from training.texts import rules_for
 
 Progress = Callable[[str], None]
 _COLOURS = {BLOCKS: "red", ACCEPTED: "cyan"}
@@ -54,7 +55,7 @@ def audit_model(site: Site, spec: ModelSpec, home: Path, progress: Progress = la
     """The audit that a training of this model on the newest data would run. Raises NotReady, SteadylineError."""
     snapshot = Store(store_root(home), site.name).snapshot()
     if isinstance(spec, FailureSpec):
-        ready = failure.prepare_failure(snapshot, spec, progress)
+        ready = failure.prepare_failure(snapshot, spec, progress, rules_for(site.folder, spec))
         progress("leakage audit")
         return failure.audit_features(snapshot, spec, ready)
     if not isinstance(spec, QualitySpec):

@@ -13,40 +13,30 @@ from features.asof import as_of
 from features.assemble import FeaturePlan, Matrix, equipment_matrix, plan
 from features.labels import cutoff_grid, failure_labels, label_report
 from features.spec import LabelSpec
+from features.text import TextModel
+from features.text_rules import TextRules
 from models import metrics
 from models.baselines import AgeModel
 from models.calibration import Calibration
-from models.decision import Threshold, choose_threshold
 from models.hazard import HazardModel, edges_from_horizons
 from models.spec import FailureSpec
+from models.what_if import require_changeable
 from plant.errors import SteadylineError
 from plant.snapshot import SnapshotLike
-from training.alarms import alarms_in_events
 from training.audit import audit_failure
 from training.audit_finding import Audit, require_passed
 from training.audit_groups import require_embargo
+from training.failure_evidence import CLASS, FailureFit, events_within, evidence_of, hours_until, kinds_of
 from training.population import period
 from training.remaining_life import judged_lives
 from training.splits import Fold, folds
+from training.texts import label_texts, told
+from training.thresholds import threshold_of
+from training.tuning import ROUNDS, Tuning, tuned
 from training.units import Division, divided, evidence_by_unit, learning_fold, tested_units
 
 Progress = Callable[[str], None]
 _MOST_ROWS = 5_000_000
-CLASS = "equipment.class"  # modes that a class never showed are not predicted for it
-
-
-@dataclass(frozen=True)
-class FailureFit:
-    """What one fold leaves: the model as it would serve, and its honest predictions on the fold."""
-
-    fold: Fold
-    model: HazardModel
-    calibration: Calibration
-    threshold: Threshold
-    rows: np.ndarray  # row numbers of the test rows in the matrix
-    risk: np.ndarray  # (n, k) calibrated risk of any failure
-    before: np.ndarray  # mask of the rows that the model learnt from
-    baselines: dict[str, np.ndarray]  # name -> (n, k)
 
 
 @dataclass(frozen=True)
@@ -64,23 +54,25 @@ class FailureTraining:
         return self.fits[-1]
 
 
-def failure_plan(snapshot: SnapshotLike, spec: FailureSpec) -> FeaturePlan:
-    """The features that training on this snapshot would take. Raises SteadylineError."""
+def failure_plan(snapshot: SnapshotLike, spec: FailureSpec, rules: TextRules | None = None) -> FeaturePlan:
+    """The features that training on this snapshot (with these rules for texts) would take. Raises SteadylineError."""
     equipment, _, _, first = period(snapshot, spec)
     tested = tested_units(snapshot, spec, equipment)
-    return plan(snapshot, spec.features, "equipment", first, [e for e in equipment if e not in tested])
+    return plan(snapshot, spec.features, "equipment", first, [e for e in equipment if e not in tested], rules)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that stands before the first fit: rows, what is known of them, the folds, the matrix."""
+    """All that stands before the first fit: rows, the folds, the matrix, and what reads the texts of labels."""
 
     start: pd.Timestamp
     end: pd.Timestamp
+    first: pd.Timestamp  # of the test period
     cutoffs: pd.DataFrame
     folds: list[Fold]
     plan: FeaturePlan
     matrix: Matrix
+    texts: TextModel | None
     tested: frozenset[str] = frozenset()  # units of the test, where the split is by unit
 
     def divided(self, spec: FailureSpec, fold: Fold) -> Division:
@@ -88,35 +80,44 @@ class Prepared:
         return divided(spec, self.cutoffs, self.start, fold, self.tested)
 
 
-def train_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress = lambda _: None) -> FailureTraining:
+def train_failure(
+    snapshot: SnapshotLike, spec: FailureSpec, progress: Progress = lambda _: None, rules: TextRules | None = None
+) -> FailureTraining:
     """Audit, fit and backtest.
 
-    Raises SteadylineError for too few failures, no equipment, a split outside the data, and (leakage) for features that
-    would know the future.
+    rules: those of the site, for texts (`training.texts.rules_for`); None: the shipped ones. Raises SteadylineError for
+    too few failures, no equipment, a split outside the data, and (leakage) for features that would know the future.
     """
-    ready = prepare_failure(snapshot, spec, progress)
+    ready = prepare_failure(snapshot, spec, progress, rules)
     progress("leakage audit")
     audit = audit_features(snapshot, spec, ready)
     require_passed(audit, spec.name)
-    cutoffs, cuts = ready.cutoffs, ready.folds
-    labels = failure_labels(snapshot, _told_by(spec, ready), cutoffs)
+    cutoffs, cuts, texts = ready.cutoffs, ready.folds, ready.texts
+    labels = failure_labels(snapshot, _told_by(spec, ready), cutoffs, texts=texts)
     # Modes that are known when the last fold begins: one that is first seen later is no word of this model.
     last = ready.divided(spec, cuts[-1])
-    known = failure_labels(snapshot, spec.labels, cutoffs[last.before], until=last.origin)
+    known = failure_labels(snapshot, spec.labels, cutoffs[last.before], until=last.origin, texts=texts)
     modes = tuple(sorted(set(known["mode"]) - {""}))
     times = pd.DatetimeIndex(cutoffs["t"])
+    tuning = None
+    if spec.lightgbm.tune is not None:
+        progress(f"tuning: {spec.lightgbm.tune.trials} trials")
+        spec, tuning = _tuned(snapshot, spec, ready, modes)
     fits = []
     for number, fold in enumerate(cuts, 1):
         progress(
             f"fit on all but {len(ready.tested)} units, test on these" if ready.tested else
             f"fold {number} of {spec.split.folds}: fit before {fold.origin:%Y-%m-%d}, test until {fold.end:%Y-%m-%d}"
         )
-        fits.append(_fit(snapshot, spec, cutoffs, times, ready.matrix, modes, ready.divided(spec, fold), fold))
-    evidence = _evidence(spec, cutoffs, labels, fits, ready.start, ready.end, snapshot.data_end)
+        fits.append(_fit(snapshot, spec, cutoffs, times, ready.matrix, modes, ready.divided(spec, fold), fold, texts))
+    evidence = evidence_of(spec, cutoffs, labels, fits, ready.start, ready.end, snapshot.data_end, ready.matrix)
     if ready.tested:
         evidence |= _by_unit(snapshot, spec, ready, fits[-1])
-    evidence["labels"] = _label_reports(snapshot, spec, cutoffs, fits)
+    evidence["labels"] = _label_reports(snapshot, spec, cutoffs, fits, texts)
+    if texts is not None:
+        evidence["labels"]["texts"] = told(texts, ready.first)
     evidence["audit"] = audit.as_dict()
+    evidence["tuning"] = tuning
     return FailureTraining(ready.plan, ready.matrix, modes, fits, evidence)
 
 
@@ -125,7 +126,7 @@ def audit_features(snapshot: SnapshotLike, spec: FailureSpec, ready: Prepared) -
     fold = ready.folds[-1]
     mine = ready.divided(spec, fold)
     before = ready.cutoffs[mine.before]
-    known = failure_labels(as_of(snapshot, fold.origin), spec.labels, before, until=fold.origin)
+    known = failure_labels(as_of(snapshot, fold.origin), spec.labels, before, fold.origin, ready.texts)
 
     def make(plant: SnapshotLike, rows: pd.DataFrame) -> Matrix:
         return equipment_matrix(plant, ready.plan, rows)
@@ -153,7 +154,18 @@ def _by_unit(snapshot: SnapshotLike, spec: FailureSpec, ready: Prepared, fit: Fa
     return sides | ({"remaining_life": lives} if lives is not None else {})
 
 
-def prepare_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progress = lambda _: None) -> Prepared:
+def _tuned(snapshot: SnapshotLike, spec: FailureSpec, ready: Prepared, modes: tuple[str, ...]) -> Tuning:
+    """Settings are searched in the training window of the first fold, so that none of the tests was looked at."""
+    origin, times = ready.folds[0].origin, pd.DatetimeIndex(ready.cutoffs["t"])
+    before = ready.divided(spec, ready.folds[0]).before
+    known = failure_labels(as_of(snapshot, origin), spec.labels, ready.cutoffs[before], origin, ready.texts)
+    values, at_h = ready.matrix.values[before], -hours_until(times[before], ready.start)
+    return tuned(spec, _hazard(spec, ready.matrix), values, known["duration_h"], _codes(known, modes), at_h)
+
+
+def prepare_failure(
+    snapshot: SnapshotLike, spec: FailureSpec, progress: Progress = lambda _: None, rules: TextRules | None = None
+) -> Prepared:
     """Cut-offs, folds and features. Raises SteadylineError for no equipment or a split outside the data."""
     equipment, start, end, first = period(snapshot, spec)
     rows = len(equipment) * ((end - start) / pd.Timedelta(hours=spec.cutoffs.every.hours))
@@ -168,45 +180,29 @@ def prepare_failure(snapshot: SnapshotLike, spec: FailureSpec, progress: Progres
     every = pd.Timedelta(hours=spec.cutoffs.every.hours)
     cutoffs = cutoff_grid(snapshot, every, start, end, equipment, spec.cutoffs.shift)
     tested = tested_units(snapshot, spec, equipment)
+    feature_plan = plan(snapshot, spec.features, "equipment", first, [e for e in equipment if e not in tested], rules)
+    texts = label_texts(snapshot, spec, feature_plan, first, rules)
     if tested:  # at a cut-off at which nobody looks at a unit there is nothing to learn and nothing to judge
-        seen = failure_labels(snapshot, spec.labels, cutoffs)
+        seen = failure_labels(snapshot, spec.labels, cutoffs, texts=texts)
         cutoffs = cutoffs[(seen["observed"] | (seen["duration_h"] > 0)).to_numpy()].reset_index(drop=True)
     cuts = [learning_fold(snapshot)] if tested else folds(first, end, spec.split.folds)
     progress(f"features of {len(cutoffs):,} rows")
-    feature_plan = plan(snapshot, spec.features, "equipment", first, [e for e in equipment if e not in tested])
+    require_changeable(spec.what_if, feature_plan.features)
     matrix = equipment_matrix(snapshot, feature_plan, cutoffs)
-    return Prepared(start, end, cutoffs, cuts, feature_plan, matrix, tested)
-
-
-def events_within(labels: pd.DataFrame, horizons_h: tuple[float, ...], watched_h: np.ndarray) -> np.ndarray:
-    """(n, k): 1 failed within the horizon, 0 did not, NaN unknown.
-
-    watched_h: (n,) hours from the cut-off to the end of observation. A row that was watched for less than the horizon
-    is unknown whether it failed or not: keeping those that failed would overstate the risk. A row that work ended
-    before the horizon is unknown too.
-    """
-    duration, observed = labels["duration_h"].to_numpy()[:, None], labels["observed"].to_numpy(dtype=bool)[:, None]
-    horizon = np.array(horizons_h)[None, :]
-    event = observed & (duration < horizon)
-    told = np.where(event, 1.0, np.where(duration >= horizon, 0.0, np.nan))
-    return np.where(horizon <= watched_h[:, None], told, np.nan)
+    return Prepared(start, end, first, cutoffs, cuts, feature_plan, matrix, texts, tested)
 
 
 def _label_reports(
-    snapshot: SnapshotLike, spec: FailureSpec, cutoffs: pd.DataFrame, fits: list[FailureFit]
+    snapshot: SnapshotLike, spec: FailureSpec, cutoffs: pd.DataFrame, fits: list[FailureFit], texts: TextModel | None
 ) -> dict[str, Any]:
     """Labels of the training rows, as the version knew them, and of all tested rows, in hindsight."""
     origin = fits[-1].fold.origin
     before = cutoffs[fits[-1].before]
     tested = cutoffs.iloc[np.concatenate([f.rows for f in fits])]
     return {
-        "train": label_report(as_of(snapshot, origin), spec.labels, before, until=origin).as_dict(),
-        "test": label_report(snapshot, spec.labels, tested).as_dict(),
+        "train": label_report(as_of(snapshot, origin), spec.labels, before, origin, texts).as_dict(),
+        "test": label_report(snapshot, spec.labels, tested, texts=texts).as_dict(),
     }
-
-
-def _hours_until(times: pd.DatetimeIndex, end: pd.Timestamp) -> np.ndarray:
-    return np.asarray((end - times) / pd.Timedelta(hours=1), dtype=np.float64)
 
 
 def _codes(labels: pd.DataFrame, modes: tuple[str, ...]) -> np.ndarray:
@@ -221,7 +217,7 @@ def _hazard(spec: FailureSpec, matrix: Matrix) -> HazardModel:
         # No failure is counted before the lead: an edge there keeps that stretch out of the first hazard after it.
         sorted({*edges_from_horizons(spec.horizons_h), spec.lead_h}),
         spec.lightgbm.params(),
-        spec.lightgbm.rounds or 200,
+        spec.lightgbm.rounds or ROUNDS,
         spec.seed,
         explain_h=spec.decision_horizon.hours,
         strata_column=names.index(CLASS) if CLASS in names else None,
@@ -237,32 +233,28 @@ def _fit(
     modes: tuple[str, ...],
     mine: Division,
     fold: Fold,
+    texts: TextModel | None,
 ) -> FailureFit:
     horizons, early_end = spec.horizons_h, mine.early_end
     early, later, before, test = mine.early, mine.later, mine.before, mine.test
     # Labels to learn from are those of the day: orders entered or corrected later were not known.
-    known_early = failure_labels(as_of(snapshot, early_end), spec.labels, cutoffs[early], until=early_end)
-    known = failure_labels(as_of(snapshot, fold.origin), spec.labels, cutoffs[before], until=fold.origin)
+    known_early = failure_labels(as_of(snapshot, early_end), spec.labels, cutoffs[early], early_end, texts)
+    known = failure_labels(as_of(snapshot, fold.origin), spec.labels, cutoffs[before], fold.origin, texts)
     require_embargo(times[early], known_early, early_end)
     require_embargo(times[before], known, fold.origin)
-    watched = _hours_until(times[before], fold.origin)
+    watched = hours_until(times[before], fold.origin)
 
     first = _hazard(spec, matrix).fit(
         matrix.values[early], known_early["duration_h"], _codes(known_early, modes), n_modes=len(modes)
     )
     risk = first.predict_risk(matrix.values[later], horizons).sum(axis=1)
-    outcome = events_within(known, horizons, watched)[later[before]]
-    calibration = Calibration.fit(horizons, risk, outcome)
+    outcome, weight = events_within(known[later[before]], horizons, watched[later[before]], kinds_of(matrix, later))
+    calibration = Calibration.fit(horizons, risk, outcome, weight)
     calibrated = calibration.apply_total(risk)
     k = horizons.index(spec.decision_horizon.hours)
-    told = np.isfinite(outcome[:, k])
-    threshold = choose_threshold(
-        calibrated[told, k],
-        outcome[told, k],
-        spec.costs,
-        groups=cutoffs["equipment_id"].to_numpy()[later][told],
-        seed=spec.seed,
-    )
+    late = later[before]
+    over = watched[late] >= spec.decision_horizon.hours
+    threshold = threshold_of(spec, cutoffs[later][over], known[late][over], calibrated[over, k])
 
     codes = _codes(known, modes)
     model = _hazard(spec, matrix).fit(matrix.values[before], known["duration_h"], codes, n_modes=len(modes))
@@ -282,8 +274,8 @@ def _baselines(
 ) -> dict[str, np.ndarray]:
     """Risk by the base rate alone, and by the time since the last failure alone."""
     horizons = spec.horizons_h
-    event = events_within(known, horizons, watched)
-    constant = np.nanmean(event, axis=0)
+    event, weight = events_within(known, horizons, watched)
+    constant = np.array([metrics.base_rate(event[:, k], weight[:, k]) or 0.0 for k in range(len(horizons))])
     # Rows are at risk from the lead on, and by then so much older.
     age, lead = _hours_since_failure(snapshot, spec, cutoffs) + spec.lead_h, spec.lead_h
     model = AgeModel(look_ahead_h=horizons[-1] - lead).fit(
@@ -318,76 +310,3 @@ def _hours_since_failure(snapshot: SnapshotLike, spec: FailureSpec, cutoffs: pd.
     out = np.empty(len(cutoffs))
     out[joined["row"].to_numpy()] = hours
     return out
-
-
-def _evidence(
-    spec: FailureSpec,
-    cutoffs: pd.DataFrame,
-    labels: pd.DataFrame,
-    fits: list[FailureFit],
-    start: pd.Timestamp,
-    end: pd.Timestamp,
-    watched_until: pd.Timestamp,
-) -> dict[str, Any]:
-    rows = np.concatenate([f.rows for f in fits])
-    risk = np.concatenate([f.risk for f in fits])
-    baselines = {name: np.concatenate([f.baselines[name] for f in fits]) for name in fits[0].baselines}
-    tested = labels.iloc[rows]
-    event = events_within(tested, spec.horizons_h, _hours_until(pd.DatetimeIndex(cutoffs["t"])[rows], watched_until))
-    horizons: dict[str, Any] = {}
-    for k, name in enumerate(spec.horizons):
-        horizons[str(name)] = _judged(risk[:, k], event[:, k]) | {
-            "baselines": {b: _judged(values[:, k], event[:, k]) for b, values in baselines.items()},
-        }
-    decision = horizons[str(spec.decision_horizon)]
-    beats = _beats(decision)
-    groups = cutoffs["equipment_id"].to_numpy()[rows]
-    k = spec.horizons_h.index(spec.decision_horizon.hours)
-    interval = metrics.bootstrap(metrics.auc, risk[:, k], event[:, k], groups, seed=spec.seed)
-    return {
-        "decision_horizon": str(spec.decision_horizon),
-        "train": {"start": start.isoformat(), "end": fits[-1].fold.origin.isoformat()},
-        "test": {
-            "start": fits[0].fold.origin.isoformat(),
-            "end": end.isoformat(),
-            "rows": len(rows),
-            "folds": len(fits),
-        },
-        "horizons": horizons,
-        "auc_90_interval": interval,
-        "events": alarms_in_events(
-            groups,
-            pd.DatetimeIndex(cutoffs["t"])[rows],
-            risk[:, k] >= np.concatenate([np.full(len(f.rows), f.threshold.order_at) for f in fits]),
-            tested,
-            spec.decision_horizon.hours,
-            spec.cutoffs.every.hours,
-        ),
-        "threshold": fits[-1].threshold.as_dict(),
-        "calibration": [c.note for c in fits[-1].calibration.horizons],
-        "beats_baseline": beats,
-        "verdict": "beats the baselines" if beats else "undecided",
-        "seed": spec.seed,
-    }
-
-
-def _judged(probability: np.ndarray, event: np.ndarray) -> dict[str, float | int | None]:
-    told = np.isfinite(event)
-    return {
-        "auc": metrics.auc(probability, event),
-        "average_precision": metrics.average_precision(probability, event),
-        "ece": metrics.ece(probability, event),
-        "brier": metrics.brier(probability, event),
-        "base_rate": metrics.base_rate(event),
-        "n": int(told.sum()),
-        "failures": int(event[told].sum()),
-    }
-
-
-def _beats(decision: dict[str, Any]) -> bool:
-    """Better than every baseline in Brier score and in ranking, at the horizon where orders are decided."""
-    mine = decision
-    if mine["auc"] is None or mine["brier"] is None:
-        return False
-    others = decision["baselines"].values()
-    return all(mine["brier"] < b["brier"] and mine["auc"] > (b["auc"] or 0.5) for b in others)

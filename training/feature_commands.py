@@ -1,4 +1,4 @@
-"""Commands about features: which a model has, and what a value was made of; `steadyline.py` hangs them in."""
+"""Commands about features: which there are, what a value was made of, the audit; `steadyline.py` hangs them in."""
 
 from __future__ import annotations
 
@@ -45,3 +45,22 @@ def explain(
         tell("looking for the source rows")
         answer: dict[str, Any] = explained(chosen, model, subject, at, feature or [])
     show(answer, as_json, lambda console: render_explained(console, answer))
+
+
+def audit_features(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model's name, or the path of its YAML.")],
+    site: Annotated[str | None, option("--site", metavar="SITE", help="Site, where several have the model.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look for features that would know the future, as every training does; exit code 1 when one blocks."""
+    from plant.home import state_home
+    from plant.terminal import progress, show
+    from training.audit_command import answer, audit_model, find_model, render_audit
+
+    where, spec = find_model(model, site)
+    with progress() as tell:
+        audit = audit_model(where, spec, state_home(), tell)
+    task = answer(where, spec, audit)
+    show(task, as_json, lambda console: render_audit(console, task))
+    if not audit.passed:
+        raise typer.Exit(1)

@@ -19,6 +19,7 @@ from plant.snapshot import Snapshot
 from plant.store import Store
 from training.failure import failure_plan
 from training.quality import quality_plan
+from training.texts import rules_for
 
 
 def model_plan(site: Site, model: str) -> tuple[Snapshot, FeaturePlan]:
@@ -34,7 +35,7 @@ def model_plan(site: Site, model: str) -> tuple[Snapshot, FeaturePlan]:
         )
     snapshot, spec = Store(store_root(state_home()), site.name).snapshot(), specs[model]
     if isinstance(spec, FailureSpec):
-        return snapshot, failure_plan(snapshot, spec)
+        return snapshot, failure_plan(snapshot, spec, rules_for(site.folder, spec))
     if not isinstance(spec, QualitySpec):
         raise TypeError(f"no features for {type(spec).__name__}")
     return snapshot, quality_plan(snapshot, spec)

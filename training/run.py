@@ -18,6 +18,7 @@ from governance import database, versions
 from governance.versions import ModelVersion
 from models import bundle as bundles
 from models.bundle import Bundle, golden_rows
+from models.decision import Threshold
 from models.explain import Reference
 from models.predict import HAZARD, SCORING
 from models.spec import FailureSpec, ModelSpec, QualitySpec, load_models
@@ -26,9 +27,12 @@ from plant.home import mlruns_folder, reports_folder, store_root
 from plant.site import Site
 from plant.snapshot import Snapshot
 from plant.store import Store
+from training import card
+from training.backtest import backtest_failure, not_played
 from training.failure import FailureTraining, train_failure
 from training.quality import QualityTraining, train_quality, with_targets
 from training.registry import log_version
+from training.texts import rules_for
 
 Progress = Callable[[str], None]
 _ACTOR = "steadyline train"
@@ -115,26 +119,44 @@ def _make(
     site: Site, snapshot: Snapshot, spec: ModelSpec, folder: Path, progress: Progress
 ) -> tuple[Bundle, dict[str, Any], pd.DataFrame]:
     if isinstance(spec, FailureSpec):
-        trained = train_failure(snapshot, spec, progress)
-        made = _failure_bundle(site, snapshot, spec, trained, folder)
-        return made, trained.evidence, _example(trained.matrix.values, [f.name for f in trained.plan.features])
+        rules, why = rules_for(site.folder, spec), not_played(spec)
+        if why is None:
+            tested = backtest_failure(snapshot, spec, progress, rules)
+            trained, threshold = tested.training, tested.threshold
+            evidence = trained.evidence | {"threshold": threshold.as_dict(), "money": tested.money}
+        else:  # served with the threshold that its calibrating units chose
+            trained = train_failure(snapshot, spec, progress, rules)
+            threshold, evidence = trained.last.threshold, trained.evidence | {"money": None, "no_money": why}
+        evidence["card"] = _card(spec, site, snapshot, evidence, len(trained.plan.features))
+        made = _failure_bundle(site, snapshot, spec, trained, threshold, evidence, folder)
+        return made, evidence, _example(trained.matrix.values, [f.name for f in trained.plan.features])
     if not isinstance(spec, QualitySpec):
         raise TypeError(f"no training for {type(spec).__name__}")
     fitted = train_quality(snapshot, spec, progress)
+    features = len(fitted.plan.features)
+    fitted.evidence["card"] = _card(spec, site, snapshot, fitted.evidence, features)
     made = _quality_bundle(site, snapshot, with_targets(spec, fitted.attributes), fitted, folder)
     matrix = fitted.matrices[spec.gates[-1]]
     return made, fitted.evidence, _example(matrix.values, [f.name for f in matrix.features])
 
 
+def _card(
+    spec: ModelSpec, site: Site, snapshot: Snapshot, evidence: dict[str, Any], features: int
+) -> dict[str, Any]:
+    made = card.make(spec, site.name, site.simulated, snapshot.data_version, evidence, features)
+    return made | {"markdown": card.markdown(made)}
+
+
 def _failure_bundle(
-    site: Site, snapshot: Snapshot, spec: FailureSpec, trained: FailureTraining, folder: Path
+    site: Site, snapshot: Snapshot, spec: FailureSpec, trained: FailureTraining, threshold: Threshold,
+    evidence: dict[str, Any], folder: Path,
 ) -> Bundle:
     last = trained.last
     values = trained.matrix.values[last.before]
     scoring = {
         "modes": list(trained.modes),
         "calibration": last.calibration.as_dict(),
-        "threshold": last.threshold.as_dict(),
+        "threshold": threshold.as_dict(),
     }
     return bundles.write(
         folder,
@@ -143,8 +165,8 @@ def _failure_bundle(
         spec=spec.as_dict(),
         plan=trained.plan.to_json(),
         parts={HAZARD: last.model},
-        evidence={**trained.evidence, SCORING: scoring},
-        data=_data(site, snapshot, trained.evidence),
+        evidence={**evidence, SCORING: scoring},
+        data=_data(site, snapshot, evidence),
         golden={HAZARD: golden_rows(last.model, values)},
         reference={"": Reference.of(values)},
         environment=_environment(),

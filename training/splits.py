@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from models.spec import Split
+from models.split import Split
 from plant.errors import SteadylineError
 
 

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.asof import as_of, history, last_versions, times
-from features.spec import window_us
+from features import FeatureSpec, equipment_matrix
+from features.asof import as_of, history, last_versions
+from features.assemble import FeaturePlan
+from features.spec import Vocabulary
 from features.text import OTHER, UNKNOWN, TextModel
-from features.text_features import DEFINITIONS, SHARE_WINDOWS, TELLS, columns, expanded
 from features.text_fill import CODED, RULE, TEXT, filled_codes
 from features.text_fit import fit, fit_before
 from features.text_rules import shipped_rules, text_rules
@@ -131,6 +132,11 @@ def test_pooled_codes_never_fill() -> None:
 
 
 WINDOWS = ("24h", "7d")
+SPEC = FeatureSpec.model_validate({
+    "sensors": False, "maintenance": False, "events": False, "downtime": False, "static": False,
+    "texts": {"windows": list(WINDOWS), "min_confidence": 0.5},
+})
+TELLS = 0.5
 
 
 def oracle(snapshot: Memory, model: TextModel, equipment: str, t: pd.Timestamp) -> dict[str, float]:
@@ -147,7 +153,6 @@ def oracle(snapshot: Memory, model: TextModel, equipment: str, t: pd.Timestamp) 
         out[f"text.since.{mode}"] = (t - of["opened_at"].max()) / HOUR if len(of) else np.nan
         for w in WINDOWS:
             out[f"text.count.{mode}.{w}"] = float((of["opened_at"] >= t - pd.Timedelta(w)).sum())
-        for w in SHARE_WINDOWS:
             inside, every = (f[f["opened_at"] >= t - pd.Timedelta(w)]["sure"].sum() for f in (of, seen))
             out[f"text.share.{mode}.{w}"] = inside / every if every > 0 else np.nan
     return out
@@ -158,20 +163,20 @@ def oracle(snapshot: Memory, model: TextModel, equipment: str, t: pd.Timestamp) 
 def test_features_equal_the_oracle_and_see_nothing_of_the_future(model: TextModel, seed: int) -> None:
     snapshot = plant(seed)
     rng = np.random.default_rng(seed)
-    ids = np.array(["mixer-1", "press-1", "press-2", "nobody"], dtype=object)
-    e = rng.integers(0, 4, 12)
-    t = (np.round(rng.uniform(0, 300, 12) * 2) / 2 * 3.6e9).astype(np.int64) + int(at(0).value // 1000)
-    got = columns(history(snapshot), model, MODES, WINDOWS, ids, e, t)
-    assert list(got) == [n for d in DEFINITIONS for n, _, _ in expanded(d, MODES, WINDOWS)]
-    for i, moment in enumerate(times(t)):
-        expected = oracle(snapshot, model, ids[e[i]], moment)
-        assert set(expected) == set(got)
+    rows = pd.DataFrame({
+        "equipment_id": rng.choice(["mixer-1", "press-1", "press-2"], 12),
+        "t": [at(h) for h in np.round(rng.uniform(0, 300, 12) * 2) / 2],
+    })
+    made = FeaturePlan("equipment", SPEC, Vocabulary(text_modes=MODES, texts=model.to_json()), at(0).isoformat())
+    got = equipment_matrix(snapshot, made, rows)
+    names = [f.name for f in got.features]
+    for i, (equipment, t) in enumerate(zip(rows["equipment_id"], rows["t"], strict=True)):
+        expected = oracle(snapshot, model, equipment, t)
+        assert set(expected) == set(names)
         for name, value in expected.items():
-            np.testing.assert_allclose(got[name][i], value, rtol=1e-12, err_msg=name)
-        then = as_of_memory(snapshot, moment)
-        alone = columns(history(then), model, MODES, WINDOWS, ids, e[i : i + 1], t[i : i + 1])
-        for name in got:
-            np.testing.assert_array_equal(alone[name][0], got[name][i], err_msg=name)
+            np.testing.assert_allclose(got.values[i, names.index(name)], value, rtol=1e-12, err_msg=name)
+        alone = equipment_matrix(as_of_memory(snapshot, t), made, rows.iloc[[i]])
+        np.testing.assert_array_equal(alone.values[0], got.values[i])
 
 
 def as_of_memory(snapshot: Memory, t: pd.Timestamp) -> Memory:
@@ -179,20 +184,6 @@ def as_of_memory(snapshot: Memory, t: pd.Timestamp) -> Memory:
     rows = snapshot.tables["work_orders"]
     rows = rows[rows["recorded_at"].fillna(rows["opened_at"]) < t]
     return Memory({**snapshot.tables, "work_orders": rows.reset_index(drop=True)})
-
-
-def test_every_definition_says_what_it_is() -> None:
-    for d in DEFINITIONS:
-        assert d.meaning
-        assert d.unit
-        assert d.source == "work_orders"
-        for name, values, _ in expanded(d, MODES, WINDOWS):
-            assert name.startswith("text.")
-            length = d.look_back.format(**values)
-            assert length == "since start" or window_us(length) > 0
-    snapshot = plant(1)
-    assert columns(history(snapshot), fit([], {}), (), WINDOWS, np.array(["press-1"], dtype=object),
-                   np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)) == {}
 
 
 def test_german_orders_are_learnt_from_their_codes(model: TextModel) -> None:

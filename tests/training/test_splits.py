@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.spec import Split
+from models.split import Split
 from plant.errors import SteadylineError
 from tests.training.small import DAY, START
 from training.splits import calibration_start, folds

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,12 @@ from hypothesis import strategies as st
 
 from models.spec import FailureSpec, parse_model_spec
 from plant.errors import SteadylineError
+from plant.site import Site
 from plant.snapshot import Frames
+from tests.plant.workshop import EVENT, Workshop
 from tests.training.small import DAY, START, failure_spec
+from training import card, run
+from training.backtest import backtest_failure
 from training.failure import FailureTraining, failure_plan, train_failure
 from training.remaining_life import nasa_score, restricted_mean
 from training.units import calibrating
@@ -98,6 +104,57 @@ def test_rows_after_the_last_record_are_neither_learnt_from_nor_judged(trained: 
 
 def test_the_plan_is_that_of_the_training(trained: FailureTraining) -> None:
     assert failure_plan(units(), spec()) == trained.plan
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Workshop(tmp_path / "workshop").one(EVENT)
+
+
+def test_a_version_tested_by_unit_has_no_figure_in_money_and_says_why(
+    trained: FailureTraining, site: Site, tmp_path: Path
+) -> None:
+    bundle, evidence, _ = run._make(site, units(), spec(), tmp_path / "bundle", lambda _: None)
+    assert evidence["money"] is None
+    assert evidence["threshold"] == trained.last.threshold.as_dict() == bundle.evidence["scoring"]["threshold"]
+    made = evidence["card"]
+    json.dumps(made, allow_nan=False)
+    assert made["population"]["equipment"] == 10
+    assert any("No figure in money" in limit for limit in made["limits"])
+    text = card.markdown(made, "1")
+    assert f"RMSE {evidence['remaining_life']['rmse']:.2f} d, both lives capped at 20 d" in text
+    assert "unseen units" in text
+    assert "an order from a risk of" in text
+    assert "Savings" not in text
+
+
+def test_policies_are_not_played_over_units_without_a_common_clock() -> None:
+    with pytest.raises(SteadylineError) as refused:
+        backtest_failure(units(), spec())
+    assert refused.value.code == "not_played"
+
+
+@pytest.mark.parametrize("changes", [
+    {"features": {"texts": True}}, {"features": {"maintenance": {"fill_codes": 0.8}}},
+    {"labels": {"failure": {"fill_codes": 0.8}}},
+])
+def test_texts_that_tested_units_would_teach_are_refused(changes: dict[str, Any]) -> None:
+    read, problems = parse_model_spec(spec().as_dict() | changes)
+    assert read is None
+    assert "a text model learns from the orders of all equipment" in problems[0]
+
+
+def test_a_search_of_settings_looks_at_no_tested_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def looked_at(asked: FailureSpec, _model: Any, values: np.ndarray, *_: Any) -> Any:
+        seen.append(len(values))
+        return asked, {}
+
+    monkeypatch.setattr("training.failure.tuned", looked_at)
+    found = train_failure(units(), spec(lightgbm={"rounds": 20, "tune": {"trials": 1}}))
+    assert seen == [int(found.last.before.sum())]
+    assert seen[0] < len(found.matrix.values)
 
 
 def test_a_test_without_units_is_refused() -> None:

@@ -204,4 +204,3 @@ def _kinds(snapshot: SnapshotLike) -> pd.DataFrame:
     equipment = equipment.assign(equipment_id=equipment["equipment_id"].astype(str)).set_index("equipment_id")
     wanted = equipment.reindex(columns=["equipment_class", "site", "line"]).astype(object)
     return wanted.where(wanted.notna(), "").astype(str)
-

@@ -57,8 +57,16 @@ class SiteData:
                     self._data = Data(snapshot)
                 self._seen = changed
             if self._log is not None or os.environ.get(DATABASE_URL) or (self.store.folder / LIVE_FILE).exists():
-                self._data.add(self.log().since(self._data.seen))
+                self._catch_up(self._data)
             return self._data
+
+    def _catch_up(self, data: Data) -> None:
+        """Read the live log to its end, a portion at a time. What was trimmed off it is in the load."""
+        log = self.log()
+        after = max(data.seen, log.trimmed())
+        while entries := log.since(after):
+            data.add(entries)
+            after = data.seen
 
 
 @dataclass

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from features.assemble import equipment_matrix
 from governance import scores
@@ -77,6 +78,21 @@ def test_every_worker_scores_with_what_came_last(world: World) -> None:
             assert t > pd.Timestamp(start["as_of"])
     assert pd.Timestamp(after[0]["data"]["last_reading"]) == END + 3 * HOUR
     assert pd.Timestamp(after[0]["data"]["last_record"]) == END + 2 * HOUR
+
+
+def test_a_worker_reads_the_log_to_its_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.promote("press_failures")
+    worker = Scorer.open(world.home, world.site, "press_failures")
+    signal = str(worker.data.current().snapshot.table("readings")["signal"].iloc[0])
+    folder = worker.data.store.folder
+    for n in range(4):
+        append(folder, "readings", rows("press-1", signal, np.array([n / 4]), 90.0), END + (2 + n) * HOUR)
+    portion = LiveLog.since
+    monkeypatch.setattr(LiveLog, "since", lambda log, after, most=1: portion(log, after, most))
+    assert worker.data.current().seen == 4
+    LiveLog.open(folder).trim(2)
+    anew = Scorer.open(world.home, world.site, "press_failures").data.current()
+    assert (anew.seen, len(anew._entries)) == (4, 2), "what was trimmed is taken as loaded"
 
 
 def test_the_past_is_what_it_was(world: World) -> None:

@@ -24,7 +24,7 @@ DAY_US = 86_400_000_000
 
 Statistic = Literal[
     "count", "mean", "std", "min", "max", "first", "last", "slope", "out_of_limits", "gap", "share_good", "hours_out",
-    "excursions", "median", "iqr",
+    "excursions", "level", "median", "iqr",
 ]
 RegimeStatistic = Literal["mean", "std", "min", "max", "first", "last", "slope", "median", "iqr"]
 WorkKind = Literal["corrective", "preventive", "inspection", "calibration"]

@@ -37,6 +37,7 @@ from training.units import Division, divided, evidence_by_unit, learning_fold, t
 
 Progress = Callable[[str], None]
 _MOST_ROWS = 5_000_000
+OWN_ROWS = 200  # failing rows from which on a class of equipment also gets trees of its own
 
 
 @dataclass(frozen=True)
@@ -221,6 +222,7 @@ def _hazard(spec: FailureSpec, matrix: Matrix) -> HazardModel:
         spec.seed,
         explain_h=spec.decision_horizon.hours,
         strata_column=names.index(CLASS) if CLASS in names else None,
+        own_rows=OWN_ROWS if spec.per_class else None,
     )
 
 

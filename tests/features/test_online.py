@@ -23,7 +23,7 @@ SPEC = FeatureSpec.model_validate({
     "sensors": {
         "windows": ["1h", "24h", "7d"], "baseline": "14d", "fleet": True, "since_maintenance": True,
         "statistics": ["mean", "std", "min", "max", "first", "last", "slope", "count", "out_of_limits", "gap",
-                       "share_good", "hours_out", "excursions", "median", "iqr"],
+                       "share_good", "hours_out", "excursions", "level", "median", "iqr"],
     },
     "regimes": {"settings": ["speed"], "count": 3, "windows": ["1h", "24h", "7d"], "first": 4, "within": "14d",
                 "statistics": ["mean", "std", "min", "max", "first", "last", "slope", "median", "iqr"]},

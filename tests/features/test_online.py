@@ -28,6 +28,7 @@ SPEC = FeatureSpec.model_validate({
     "regimes": {"settings": ["speed"], "count": 3, "windows": ["1h", "24h", "7d"], "first": 4, "within": "14d",
                 "statistics": ["mean", "std", "min", "max", "first", "last", "slope", "median", "iqr"]},
     "maintenance": {"windows": ["7d"]}, "events": {"windows": ["24h"]}, "downtime": {"windows": ["24h"]},
+    "rates": True, "machine": True,
 })
 
 

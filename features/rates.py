@@ -1,10 +1,10 @@
 """How often an equipment has needed work: orders a year in service, so far and lately, and those of its class.
 
-An equipment counts as in service from `commissioned_at`, and not before the plant's first order: of the time before that
-nobody knows. It ends with `retired_at`. Several orders at one moment are one. With n orders in y years, and r orders a
-year of the others of its class, the rate so far is (n + r * 1) / (y + 1): one year of the class is laid before the
-equipment's own (the mean of a gamma-Poisson model with that prior), so that a young equipment is taken for an average
-one. Lately means weights that halve with every half-life, of orders and of time alike.
+An equipment counts as in service from `commissioned_at`, and not before the plant's first order: of the time before
+that nobody knows. It ends with `retired_at`. Several orders at one moment are one. With n orders in y years, and r
+orders a year of the others of its class, the rate so far is (n + r * 1) / (y + 1): one year of the class is laid before
+the equipment's own (the mean of a gamma-Poisson model with that prior), so that a young equipment is taken for an
+average one. Lately means weights that halve with every half-life, of orders and of time alike.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ YEAR_US = 365.25 * DAY_US
 PRIOR_US = YEAR_US  # how much of its class is laid before an equipment's own history
 
 RATES = FeatureSet("rates", "equipment", "How often work was needed.", words)
-_feature = partial(RATES.feature, source="work_orders", group="maintenance", at="opened_at", over=(each("kind", "kinds"),))
+_kinds = each("kind", "kinds")
+_feature = partial(RATES.feature, source="work_orders", group="maintenance", at="opened_at", over=(_kinds,))
 
 
 def _half_lives(spec: FeatureSpec, words: Vocabulary) -> list[Values]:
@@ -48,7 +49,8 @@ def _first_order(history: History) -> Timeline:
 
     def make() -> Timeline:
         log = history.log("work_orders")
-        return timeline(1, np.zeros(log.size, dtype=np.int64), log.times["opened_at"], log.known("opened_at"), log.until)
+        one = np.zeros(log.size, dtype=np.int64)
+        return timeline(1, one, log.times["opened_at"], log.known("opened_at"), log.until)
 
     return history.keep(("orders of the plant",), make)
 
@@ -144,7 +146,7 @@ def _class(ask: Ask) -> Floats:
 
 
 @_feature("rates.lately.{kind}.{half_life}", "{kind} orders a year in service, those of {length} ago counting half",
-          "per year", over=(each("kind", "kinds"), _half_lives), rows=partial(_rows, own=True))
+          "per year", over=(_kinds, _half_lives), rows=partial(_rows, own=True))
 def _lately(ask: Ask) -> Floats:
     line, kinds = moments(ask.history, ask.words.kinds), len(ask.words.kinds)
     base, (_, service) = ask.base("work_orders"), _own(ask)

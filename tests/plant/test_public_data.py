@@ -258,11 +258,16 @@ class TestZagar:
 
 
 class TestExcavators:
-    """Real: orders of five machines; no number, no end, one broken line."""
+    """Real: orders of five machines and their subsystems; no number, no end, one broken line."""
+
+    SYSTEMS = (
+        "Bucket", "Driveshaft", "Engine", "Final Drive", "Hydraulic Cylinders", "Hydraulic System",
+        "Induction and Exhaust", "Radiator", "Slew", "Superstructure", "Transmission", "Turbochargers",
+    )
 
     def test_counts(self, excavators: Connected) -> None:
         assert adds_up(excavators)
-        assert excavators.tables["equipment"].as_dict() == {"read": 5, "loaded": 5, "known": 0, "quarantined": 0}
+        assert excavators.tables["equipment"].as_dict() == {"read": 65, "loaded": 65, "known": 0, "quarantined": 0}
         assert excavators.tables["work_orders"].as_dict() == {
             "read": 5_485,
             "loaded": 5_484,
@@ -274,7 +279,7 @@ class TestExcavators:
     def test_the_broken_line_is_put_aside(self, excavators: Connected) -> None:
         (row,) = excavators.snapshot.quarantine().itertuples()
         assert (row.file, row.line, row.table) == ("excavators-cleaned.csv", 3454, "work_orders")
-        assert "'t swing' is not in the crosswalk" in row.reason
+        assert "is not in the crosswalk" in row.reason
 
     def test_each_order_is_its_row(self, excavators: Connected, shared_data: Path) -> None:
         with (shared_data / "excavators" / "excavators-cleaned.csv").open(encoding="ascii", newline="") as f:
@@ -285,15 +290,38 @@ class TestExcavators:
             order = orders.loc[line]
             local = order["opened_at"].tz_convert("Australia/Perth")
             assert f"{local:%Y-%m-%d %H:%M}" == row["BscStartDate"] + " 00:00"
-            assert order["equipment_id"] == "excavator-" + row["Asset"]
+            first = row["MajorSystem"].split("_")[0]
+            first = {"Hydraulic Cylinder": "Hydraulic Cylinders"}.get(first, first)
+            part = "" if first == "NA" else "-" + first.lower().replace(" ", "-")
+            assert order["equipment_id"] == "excavator-" + row["Asset"] + part
             assert order["text"] == row["OriginalShorttext"].strip()
             assert order["cost"] == float(row["Cost"])
             assert pd.isna(order["failure_mode"]) == (row["FM"] == "NA")
 
+    def test_every_excavator_has_every_subsystem(self, excavators: Connected) -> None:
+        """Also those that never had an order: who has one is hindsight."""
+        equipment = excavators.snapshot.table("equipment").set_index("equipment_id")
+        machines, parts = (equipment[equipment["parent_id"].isna() == alone] for alone in (True, False))
+        assert sorted(machines.index) == [f"excavator-{a}" for a in "ABCDE"]
+        names = {f"excavator-{a}-{s.lower().replace(' ', '-')}" for a in "ABCDE" for s in self.SYSTEMS}
+        assert set(parts.index) == names
+        for name, part in parts.iterrows():
+            assert part["parent_id"] == str(name)[:11]
+            assert part["equipment_class"] == str(name)[12:].replace("-", "_")
+            whole = machines.loc[part["parent_id"]]
+            assert (part["commissioned_at"], part["retired_at"]) == (whole["commissioned_at"], whole["retired_at"])
+
+    def test_orders_without_a_subsystem_stay_with_the_excavator(self, excavators: Connected) -> None:
+        owner = excavators.snapshot.table("work_orders")["equipment_id"].astype(str)
+        assert (owner.str.len() == len("excavator-A")).sum() == 2_399
+        assert owner.str.endswith("-engine").sum() == 634 + 137 + 30 + 24 + 10 + 7 + 6 + 2 + 1, "alone or named first"
+
     def test_rows_that_repeat_are_orders_of_their_own(self, excavators: Connected) -> None:
         orders = excavators.snapshot.table("work_orders")
         assert orders["work_order_id"].nunique() == 5_484
-        assert orders.duplicated(["equipment_id", "opened_at", "text", "kind", "cost"]).sum() >= 358
+        machine = orders["equipment_id"].astype(str).str[:11]
+        same = orders.assign(machine=machine).duplicated(["machine", "opened_at", "text", "kind", "cost"])
+        assert same.sum() >= 358
 
     def test_kinds_and_modes(self, excavators: Connected) -> None:
         orders = excavators.snapshot.table("work_orders")
@@ -310,7 +338,7 @@ class TestExcavators:
         machines = excavators.snapshot.table("equipment").set_index("equipment_id")
         days = {
             name: tuple(f"{at.tz_convert('Australia/Perth'):%Y-%m-%d}" for at in (row.commissioned_at, row.retired_at))
-            for name, row in machines.iterrows()
+            for name, row in machines[machines["parent_id"].isna()].iterrows()
         }
         assert days == {
             "excavator-A": ("2003-12-05", "2008-12-09"),

@@ -11,7 +11,7 @@ import pandas as pd
 from models import metrics
 from plant.snapshot import SnapshotLike
 
-UNIT, CLASS = "unit_base_rate", "class_base_rate"
+UNIT_RATE, CLASS_RATE = "unit_base_rate", "class_base_rate"
 
 
 def rates_of_units(
@@ -35,7 +35,7 @@ def rates_of_units(
         of_class = pd.Series(classes[test]).map(_rates(classes[before], event[:, k], weight[:, k])).fillna(overall)
         of_unit = pd.Series(units[test]).map(_rates(units[before], event[:, k], weight[:, k])).fillna(of_class)
         columns.append((of_unit.to_numpy(np.float64), of_class.to_numpy(np.float64)))
-    return {name: np.stack([one[i] for one in columns], axis=1) for i, name in enumerate((UNIT, CLASS))}
+    return {name: np.stack([one[i] for one in columns], axis=1) for i, name in enumerate((UNIT_RATE, CLASS_RATE))}
 
 
 def _rates(groups: np.ndarray, event: np.ndarray, weight: np.ndarray) -> dict[str, float]:

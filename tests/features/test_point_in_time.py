@@ -21,6 +21,7 @@ SPEC = FeatureSpec.model_validate({
     "regimes": {"settings": ["speed"], "count": 3, "windows": ["30min", "6h", "3d"], "first": 4, "within": "5d",
                 "statistics": ["mean", "std", "min", "max", "first", "last", "slope", "median", "iqr"]},
     "maintenance": {"windows": ["12h", "4d"]}, "events": {"windows": ["6h", "2d"]},
+    "rates": {"half_lives": ["12h", "4d"]}, "machine": {"windows": ["12h", "4d"]},
     "downtime": {"windows": ["6h", "2d"]}, "calendar": True, "own": {"windows": ["6h", "4d"]},
     "batches": {"targets": ["assay", "dissolution"],
                 "step_readings": {"statistics": ["count", "mean", "std", "last", "gap"]}},

@@ -1,0 +1,153 @@
+"""The declared rules of a review: shipped defaults, overridden line by line by a site's `review.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+
+from models.split import Strict
+from models.yaml_problems import Duration, problems
+from plant.errors import SiteError, listing, nearest
+from plant.yaml_text import read_yaml
+from serving.review_kinds import KINDS, RECORDS, SEVERITIES, Severity
+
+DEFAULTS = Path(__file__).with_name("review_rules.yaml")
+REVIEW_FILE = "review.yaml"
+AS_RECORDED = "as_recorded"
+_Words = tuple[Annotated[str, Field(min_length=1)], ...]
+_Count = Annotated[int, Field(ge=1)]
+
+
+def _severity(value: Any) -> Any:
+    if value in (*SEVERITIES, AS_RECORDED):
+        return value
+    raise ValueError("critical, major, minor, or the measure from which on each holds, such as {minor: 1, major: 3}")
+
+
+class Steps(Strict):
+    """The measure from which on each severity holds; below the lowest an entry is cleared."""
+
+    minor: float | None = None
+    major: float | None = None
+    critical: float | None = None
+
+    @model_validator(mode="after")
+    def _rising(self) -> Steps:
+        given = [v for v in (self.minor, self.major, self.critical) if v is not None]
+        if not given or given != sorted(given):
+            raise ValueError(f"found {given}, allowed: one measure or more that rise from minor to critical")
+        return self
+
+
+Rule = Annotated[str, BeforeValidator(_severity)] | Steps
+
+
+class Settings(Strict):
+    """What the checks themselves need to know; explained in docs/reference/review-yaml.md."""
+
+    setup: Duration
+    short_stop: Duration
+    feeds: dict[str, Duration]
+    breakdown_reasons: _Words
+    environment_classes: _Words
+    peers: _Count
+    least_peers: _Count
+    peers_share: Annotated[float, Field(gt=0.5, le=1)]
+    trend_results: _Count
+    trend_least: _Count
+
+
+class _File(Strict):
+    rules: dict[str, Rule] = {}
+    settings: Settings
+    not_expected: dict[str, Annotated[str, Field(min_length=1)]] = {}
+
+    @model_validator(mode="after")
+    def _known(self) -> _File:
+        wrong = []
+        for name, rule in self.rules.items():
+            kind = KINDS.get(name)
+            if kind is None:
+                wrong.append(f"found rules.{name}, which is no kind of exception, allowed: {listing(KINDS, 60)}"
+                             + (f"; {near}" if (near := nearest(name, KINDS)) else ""))
+            elif isinstance(rule, Steps) and not kind.measure:
+                wrong.append(f"found measures for rules.{name}, which has none, allowed: critical, major or minor")
+            elif rule == AS_RECORDED and not kind.recorded:
+                wrong.append(f"found {AS_RECORDED} for rules.{name}, whose records carry no severity, allowed: "
+                             "critical, major or minor")
+        for block, names in (("settings.feeds", self.settings.feeds), ("not_expected", self.not_expected)):
+            for name in names:
+                if name not in RECORDS:
+                    wrong.append(f"found {block}.{name}, allowed: {listing(RECORDS, 20)}"
+                                 + (f"; {near}" if (near := nearest(name, RECORDS)) else ""))
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        return self
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Rules in force. table: kind -> rule; not_expected: table -> why a site says that it has none of it."""
+
+    table: Mapping[str, str | Steps]
+    settings: Settings
+    not_expected: Mapping[str, str]
+
+    def severity(self, kind: str, measure: float | None = None, recorded: str | None = None) -> Severity | None:
+        """How severe an exception is; None where it lies below the lowest measure.
+
+        recorded: severity that the record carries; where it carries none of ours, it counts as major.
+        """
+        rule = self.table[kind]
+        if isinstance(rule, Steps):
+            held = [s for s in SEVERITIES if (least := getattr(rule, s)) is not None and (measure or 0.0) >= least]
+            return held[0] if held else None
+        if rule == AS_RECORDED:
+            return next((s for s in SEVERITIES if s == recorded), "major")
+        return next(s for s in SEVERITIES if s == rule)
+
+
+def load_rules(folders: Sequence[Path]) -> Rules:
+    """The rules of a site.
+
+    folders: the site's own folder, then those it extends (`Site.folders`); the first of them that has a `review.yaml`
+    gives it. Raises SiteError (`bad_review`) naming the file, the key, what was found and what is allowed.
+    """
+    own = next((f / REVIEW_FILE for f in folders if (f / REVIEW_FILE).is_file()), None)
+    given = read_yaml(own) if own is not None else {}
+    return merged(given or {}, own or DEFAULTS)
+
+
+def merged(given: Any, path: Path) -> Rules:
+    """The defaults with what a file gives in their place, line by line."""
+    base = _defaults()
+    if not isinstance(given, dict):
+        given = {"rules": given}
+    whole = dict(given)
+    for block in ("rules", "settings"):
+        own = given.get(block)
+        if own is None or isinstance(own, dict):
+            whole[block] = {**base[block], **(own or {})}
+    if isinstance(whole.get("settings"), dict) and isinstance(whole["settings"].get("feeds"), dict):
+        whole["settings"] = {**whole["settings"], "feeds": {**base["settings"]["feeds"], **whole["settings"]["feeds"]}}
+    whole["not_expected"] = given.get("not_expected") or {}
+    try:
+        read = _File.model_validate(whole)
+    except ValidationError as error:
+        lines = problems(path, error, _File)
+        raise SiteError(
+            "bad_review", f"{path} has {len(lines)} problem(s)",
+            hint="mend them in the file; docs/reference/review-yaml.md explains each key", details=lines,
+        ) from error
+    return Rules(read.rules, read.settings, read.not_expected)
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    read: dict[str, Any] = read_yaml(DEFAULTS)
+    return read

@@ -67,11 +67,13 @@ class Scorer:
     def site(self) -> Site:
         return self.data.site
 
-    def equipment(self, ids: Sequence[str] | None = None, as_of: datetime | None = None) -> list[dict[str, Any]]:
+    def equipment(
+        self, ids: Sequence[str] | None = None, as_of: datetime | None = None, store: bool = True
+    ) -> list[dict[str, Any]]:
         """Failure risk of equipment, with what was known strictly before `as_of`.
 
         ids: None for all equipment that the model is for and that is in service. as_of: aware; None for the end of the
-        data. Each score is stored. Raises UnknownId, NotReady (no champion, no data), SteadylineError (`naive_time`).
+        data. Each score is stored, unless `store` is False: then it is evidence of something else. Raises UnknownId, NotReady (no champion, no data), SteadylineError (`naive_time`).
         """
         served, data = self.served(), self.data.current()
         t = _instant(as_of, data)
@@ -95,13 +97,15 @@ class Scorer:
             predicted["decision"]["recommended"] = predictor.recommended(predicted, t, planned, parts)
             about = {"equipment_id": wanted[i]} | {k: _text(row[k]) for k in ("equipment_class", "area", "line")}
             answers.append(self._answer(served, data, t) | about | predicted | {"data": data.freshness(wanted[i], t)})
-        return self._store(answers, "equipment_id", values)
+        return self._store(answers, "equipment_id", values) if store else answers
 
-    def batches(self, ids: Sequence[str] | None = None, as_of: datetime | None = None) -> list[dict[str, Any]]:
+    def batches(
+        self, ids: Sequence[str] | None = None, as_of: datetime | None = None, store: bool = True
+    ) -> list[dict[str, Any]]:
         """Quality risk of batches at the last stage gate that each had passed before `as_of`.
 
         ids: None for all batches with a result of a predicted attribute outstanding. as_of: aware; None for the end
-        of the data. Each score is stored. Raises UnknownId, NotReady, SteadylineError (`naive_time`).
+        of the data. Each score is stored, unless `store` is False. Raises UnknownId, NotReady, SteadylineError (`naive_time`).
         """
         served, data = self.served(), self.data.current()
         t = _instant(as_of, data)
@@ -115,7 +119,7 @@ class Scorer:
         for i, predicted in enumerate(_predict_batches(served, predictor, book, values, gates, limits)):
             about = {"batch_id": wanted[i], "gate_time": gates[i][1].isoformat()} | book.about(wanted[i])
             answers.append(self._answer(served, data, t) | about | predicted)
-        return self._store(answers, "batch_id", values)
+        return self._store(answers, "batch_id", values) if store else answers
 
     def warm(self) -> None:
         """Load the version and the data and assemble the rows of now: the first question is not the slow one then."""

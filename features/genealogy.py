@@ -1,4 +1,4 @@
-"""Genealogy both ways: the lots that a batch was made of, and the batches that were made of a lot, through intermediates.
+"""Genealogy both ways: what a batch was made of, and the batches that were made of a lot, through intermediates.
 
 A lot that a batch names as its material may be a batch of the plant itself (an intermediate): then what that was made
 of is further up, and what was made of the batches that use it further down. Both walks go breadth first, so that each
@@ -61,7 +61,8 @@ class Genealogy:
 
     def _walk(self, name: str, rows: Mapping[str, list[dict[str, Any]]], to: str) -> list[Link]:
         out: list[Link] = []
-        seen, edge = {name}, [(name, (name,))]
+        seen = {name}
+        edge: list[tuple[str, tuple[str, ...]]] = [(name, (name,))]
         while edge:
             further: list[tuple[str, tuple[str, ...]]] = []
             for here, path in edge:

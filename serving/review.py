@@ -19,16 +19,24 @@ from serving.review_finding import Outcome, Raised, evidence_hash, exception_id,
 from serving.review_kinds import CHECKS, KINDS, SEVERITIES, STEADYLINE
 
 PLANT_CHECKS: tuple[Callable[[Case], Outcome], ...] = (
-    review_lab.check, review_lots.check, review_lots.check_genealogy, review_records.check,
-    review_records.check_release, review_equipment.check_orders, review_equipment.check_downtime,
-    review_equipment.check_alarms, review_readings.check, review_readings.check_environment,
-    review_equipment.check_deviations, review_feeds.check,
+    review_lab.check,
+    review_lots.check,
+    review_lots.check_genealogy,
+    review_records.check,
+    review_records.check_release,
+    review_equipment.check_orders,
+    review_equipment.check_downtime,
+    review_equipment.check_alarms,
+    review_readings.check,
+    review_readings.check_environment,
+    review_equipment.check_deviations,
+    review_feeds.check,
 )
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What one check did: entries looked at, and how many of them are cleared. done: False where it could do nothing."""
+    """What one check did: entries looked at, and of them the cleared ones. done: False where it could do nothing."""
 
     name: str
     system: str
@@ -52,22 +60,35 @@ class Review:
     @property
     def counts(self) -> dict[str, int]:
         """Exceptions by severity, entries that were looked at, and of those the cleared ones."""
-        by = {s: sum(e.severity == s for e in self.exceptions) for s in SEVERITIES}
+        by: dict[str, int] = {s: sum(e.severity == s for e in self.exceptions) for s in SEVERITIES}
         return {**by, "entries": sum(c.entries for c in self.checked), "cleared": sum(c.cleared for c in self.checked)}
 
     def as_dict(self) -> dict[str, Any]:
         """The answer as JSON values."""
         case = self.case
         return {
-            "site": case.plant.site, "simulated": case.plant.simulated, "batch_id": case.batch_id,
-            "product": case.product, "started_at": _iso(case.started), "ended_at": _iso(case.ended),
-            "as_of": _iso(case.t), "data_version": case.known.snapshot.data_version,
-            "time_zone": case.plant.time_zone, "models": dict(self.models), "counts": self.counts,
+            "site": case.plant.site,
+            "simulated": case.plant.simulated,
+            "batch_id": case.batch_id,
+            "product": case.product,
+            "started_at": _iso(case.started),
+            "ended_at": _iso(case.ended),
+            "as_of": _iso(case.t),
+            "data_version": case.known.snapshot.data_version,
+            "time_zone": case.plant.time_zone,
+            "models": dict(self.models),
+            "counts": self.counts,
             "exceptions": [_exception(e, case.plant.time_zone) for e in self.exceptions],
             "checked": [
                 {
-                    "check": c.name, "system": c.system, "what": c.what, "entry": c.entry, "entries": c.entries,
-                    "cleared": c.cleared, "done": c.done, "notes": list(c.notes),
+                    "check": c.name,
+                    "system": c.system,
+                    "what": c.what,
+                    "entry": c.entry,
+                    "entries": c.entries,
+                    "cleared": c.cleared,
+                    "done": c.done,
+                    "notes": list(c.notes),
                 }
                 for c in self.checked
             ],
@@ -75,9 +96,7 @@ class Review:
         }
 
 
-def review(
-    case: Case, predicted: Sequence[Outcome] = (), models: Mapping[str, Any] | None = None
-) -> Review:
+def review(case: Case, predicted: Sequence[Outcome] = (), models: Mapping[str, Any] | None = None) -> Review:
     """Every check of a batch.
 
     predicted: what the models say, each of the checks `predicted results` and `predicted failures`; one that is not
@@ -88,7 +107,8 @@ def review(
     outcomes += predicted
     outcomes += [
         Outcome(name, 0, (), ("no model was asked",), done=False)
-        for name, check in CHECKS.items() if check.table == STEADYLINE and name not in given
+        for name, check in CHECKS.items()
+        if check.table == STEADYLINE and name not in given
     ]
     raised: list[Raised] = []
     checked = []
@@ -98,8 +118,9 @@ def review(
         check = CHECKS[outcome.check]
         system = _system(case, check.table)
         cleared = max(0, outcome.entries - sum(r.found.entries for r in own))
-        checked.append(Checked(check.name, system, check.what, check.entry, outcome.entries, cleared, outcome.done,
-                               outcome.notes))
+        checked.append(
+            Checked(check.name, system, check.what, check.entry, outcome.entries, cleared, outcome.done, outcome.notes)
+        )
     order = {name: i for i, name in enumerate(CHECKS)}
     checked.sort(key=lambda c: order[c.name])
     return Review(case, tuple(sorted(raised, key=_rank)), tuple(checked), models or {})
@@ -132,12 +153,21 @@ def _rank(raised: Raised) -> tuple[Any, ...]:
 def _exception(raised: Raised, time_zone: str) -> dict[str, Any]:
     found = raised.found
     return {
-        "exception_id": raised.id, "severity": raised.severity, "system": raised.system,
-        "check": KINDS[found.kind].check, "kind": found.kind, "meaning": KINDS[found.kind].meaning, "text": found.text,
-        "at": _time(found.at, time_zone), "until": _time(found.until, time_zone), "step": found.step or None,
+        "exception_id": raised.id,
+        "severity": raised.severity,
+        "system": raised.system,
+        "check": KINDS[found.kind].check,
+        "kind": found.kind,
+        "meaning": KINDS[found.kind].meaning,
+        "text": found.text,
+        "at": _time(found.at, time_zone),
+        "until": _time(found.until, time_zone),
+        "step": found.step or None,
         "equipment_id": found.equipment_id or None,
-        "evidence": plain_json(found.evidence), "measure": plain_json(found.measure),
-        "measured": KINDS[found.kind].measure or None, "rows": sorted({*found.keys, *found.rows}),
+        "evidence": plain_json(found.evidence),
+        "measure": plain_json(found.measure),
+        "measured": KINDS[found.kind].measure or None,
+        "rows": sorted({*found.keys, *found.rows}),
         "evidence_hash": raised.evidence_hash,
     }
 

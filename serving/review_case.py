@@ -1,7 +1,6 @@
 """What a review is about: one batch as it was known at a time, with its steps, lots, rooms and peers.
 
-Everything is read from the as-of view at that time, so that a replay knows what was known then and nothing more. The
-step's facts are taken from it as they stand then; a check compares them with the moment at which the equipment was used.
+Everything is read from the as-of view at that time, so that a replay knows what was known then and nothing more.
 """
 
 from __future__ import annotations
@@ -95,7 +94,9 @@ class Known:
         rows = rows[rows["recorded_at"].isna() | (rows["recorded_at"] < self.t)]
         return rows.sort_values("recorded_at", na_position="first", kind="stable")
 
-    def readings(self, equipment: Sequence[str], begin: pd.Timestamp, end: pd.Timestamp) -> dict[tuple[str, str], Series]:
+    def readings(
+        self, equipment: Sequence[str], begin: pd.Timestamp, end: pd.Timestamp
+    ) -> dict[tuple[str, str], Series]:
         """Readings of some equipment in [begin, end], those that were known before `t`, by (equipment, signal).
 
         Of a store only the row groups of this equipment and time are read.
@@ -247,9 +248,9 @@ class Case:
     def rooms(self) -> dict[str, list[Step]]:
         """Rooms in which its equipment stands -> the steps that ran there."""
         wanted = set(self.rules.settings.environment_classes)
-        of = self.known.keep("equipment", lambda: {
-            str(r["equipment_id"]): r for r in self.known.table("equipment").to_dict("records")
-        })
+        of = self.known.keep(
+            "equipment", lambda: {str(r["equipment_id"]): r for r in self.known.table("equipment").to_dict("records")}
+        )
         out: dict[str, list[Step]] = {}
         for step in self.steps:
             here, seen = step.equipment_id, set()
@@ -307,8 +308,10 @@ def open_case(plant: Plant, known: Known, batch_id: str) -> Case:
         if len(later):
             begun = later["started_at"].max()
             raise NotReady(
-                "batch_not_started", f"batch '{batch_id}' was not known at {known.t.isoformat()}",
-                f"a time after {begun.isoformat()}, when it started", "ask without --at for the end of the data",
+                "batch_not_started",
+                f"batch '{batch_id}' was not known at {known.t.isoformat()}",
+                f"a time after {begun.isoformat()}, when it started",
+                "ask without --at for the end of the data",
             )
         names = sorted(every["batch_id"].dropna().unique())
         raise UnknownId(
@@ -320,10 +323,16 @@ def open_case(plant: Plant, known: Known, batch_id: str) -> Case:
     steps = []
     for row in rows.to_dict("records"):
         ended = pd.notna(row["ended_at"])
-        steps.append(Step(
-            str(row["step"]), "" if pd.isna(row["equipment_id"]) else str(row["equipment_id"]), row["started_at"],
-            row["ended_at"] if ended else known.t, ended, {c: float(row[c]) for c in values if pd.notna(row[c])},
-        ))
+        steps.append(
+            Step(
+                str(row["step"]),
+                "" if pd.isna(row["equipment_id"]) else str(row["equipment_id"]),
+                row["started_at"],
+                row["ended_at"] if ended else known.t,
+                ended,
+                {c: float(row[c]) for c in values if pd.notna(row[c])},
+            )
+        )
     return Case(plant, known, found.iloc[-1].to_dict(), tuple(steps))
 
 

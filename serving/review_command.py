@@ -23,8 +23,15 @@ _COLOUR = {"critical": "bold red", "major": "yellow", "minor": "default"}
 
 
 def review(
-    site: SiteFolder, batch: _Batch, at: At = None, exception: _About = None, decision: _Decision = None,
-    user: _Reviewer = None, reason: _Reason = None, html: _Html = None, as_json: AsJson = False,
+    site: SiteFolder,
+    batch: _Batch,
+    at: At = None,
+    exception: _About = None,
+    decision: _Decision = None,
+    user: _Reviewer = None,
+    reason: _Reason = None,
+    html: _Html = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show what of a batch a person has to look at, from all systems at once; record what the reviewer says of it."""
     from plant.errors import SteadylineError
@@ -33,8 +40,12 @@ def review(
 
     chosen, t = open_site(site), parse_time(at)
     if exception is None and (decision or user or reason):
-        raise SteadylineError("no_exception", "--decision, --as and --reason say something of an exception",
-                              "--exception ID with them", f"steadyline review {site} {batch} lists the ids")
+        raise SteadylineError(
+            "no_exception",
+            "--decision, --as and --reason say something of an exception",
+            "--exception ID with them",
+            f"steadyline review {site} {batch} lists the ids",
+        )
     with progress(quiet=True) as tell:
         tell(f"reviewing {batch}")
         desk = _desk(chosen.folder)
@@ -44,10 +55,10 @@ def review(
             return
         answer = desk.review(batch, chosen.name, t)
     if html is not None:
-        from serving.review_page import render_review
+        from serving.pages import render_review
 
         html.parent.mkdir(parents=True, exist_ok=True)
-        html.write_text(render_review(answer, standalone=True), encoding="utf-8")
+        html.write_text(render_review(answer), encoding="utf-8")
     show(answer, as_json, lambda console: render(console, answer))
 
 
@@ -85,7 +96,8 @@ def render(console: Console, answer: dict[str, Any]) -> None:
     simulated = " (simulated)" if answer["simulated"] else ""
     console.print(
         f"Batch {answer['batch_id']} of {answer['product']}{simulated}, as known before {when(answer['as_of'], zone)}",
-        highlight=False, markup=False,
+        highlight=False,
+        markup=False,
     )
     told = ", ".join(f"{counts[s]} {s}" for s in _COLOUR)
     console.print(f"{told}; {counts['cleared']} of {counts['entries']} entries cleared", highlight=False)
@@ -97,8 +109,12 @@ def render(console: Console, answer: dict[str, Any]) -> None:
             at = when(e["at"]["utc"], zone) if e["at"] else ""
             said = e["review"]
             table.add_row(
-                f"[{_COLOUR[e['severity']]}]{e['severity']}[/]", escape(e["system"]), at, escape(e["text"]),
-                e["exception_id"], "" if said is None else escape(_word(said)),
+                f"[{_COLOUR[e['severity']]}]{e['severity']}[/]",
+                escape(e["system"]),
+                at,
+                escape(e["text"]),
+                e["exception_id"],
+                "" if said is None else escape(_word(said)),
             )
         console.print(table)
     table = Table(title="Checked", title_justify="left")
@@ -110,8 +126,10 @@ def render(console: Console, answer: dict[str, Any]) -> None:
     console.print(table)
     decided = answer["disposition"]["decision"]
     console.print(
-        f"Disposition: {decided} (by a person, in the quality system)" if decided else
-        "Disposition: none. A person decides; this software never does.", highlight=False,
+        f"Disposition: {decided} (by a person, in the quality system)"
+        if decided
+        else "Disposition: none. A person decides; this software never does.",
+        highlight=False,
     )
 
 
@@ -130,14 +148,18 @@ def render_genealogy(console: Console, answer: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    console.print(f"{answer['kind']} {answer['id']} of site {answer['site']}, as known before {answer['as_of']}",
-                  highlight=False, markup=False)
+    console.print(
+        f"{answer['kind']} {answer['id']} of site {answer['site']}, as known before {answer['as_of']}",
+        highlight=False,
+        markup=False,
+    )
     for way, title in (("ancestors", "Went in"), ("descendants", "Went into")):
         table = Table(title=f"{title}: {len(answer[way])}", title_justify="left")
         for name in ("id", "kind", "what", "steps away", "path"):
             table.add_column(name, overflow="fold")
         for link in answer[way]:
             what = link["product"] or link["material"] or ""
-            table.add_row(escape(link["id"]), link["kind"], escape(what), str(link["depth"]),
-                          escape(" → ".join(link["path"])))
+            table.add_row(
+                escape(link["id"]), link["kind"], escape(what), str(link["depth"]), escape(" → ".join(link["path"]))
+            )
         console.print(table)

@@ -43,8 +43,15 @@ class ReviewDesk:
         return with_reviews(answer, said)
 
     def decide(
-        self, batch_id: str, exception_id: str, decision: str, reviewer: str, reason: str = "", site: str | None = None,
-        at: pd.Timestamp | None = None, evidence_hash: str | None = None,
+        self,
+        batch_id: str,
+        exception_id: str,
+        decision: str,
+        reviewer: str,
+        reason: str = "",
+        site: str | None = None,
+        at: pd.Timestamp | None = None,
+        evidence_hash: str | None = None,
     ) -> dict[str, Any]:
         """Record what a reviewer says of an exception of the review at `at`, and give that exception back.
 
@@ -55,20 +62,31 @@ class ReviewDesk:
         by_id = {e["exception_id"]: e for e in answer["exceptions"]}
         if exception_id not in by_id:
             raise UnknownId(
-                "unknown_exception", f"batch '{batch_id}' has no exception '{exception_id}' at {answer['as_of']}",
-                listing(by_id) or "none: this review has no exception", nearest(exception_id, by_id),
+                "unknown_exception",
+                f"batch '{batch_id}' has no exception '{exception_id}' at {answer['as_of']}",
+                listing(by_id) or "none: this review has no exception",
+                nearest(exception_id, by_id),
             )
         shown = by_id[exception_id]
         if evidence_hash and evidence_hash != shown["evidence_hash"]:
             raise NotReady(
-                "evidence_changed", f"the evidence of exception '{exception_id}' is no longer what was looked at",
-                f"evidence {shown['evidence_hash']}", "look at it again, then decide",
+                "evidence_changed",
+                f"the evidence of exception '{exception_id}' is no longer what was looked at",
+                f"evidence {shown['evidence_hash']}",
+                "look at it again, then decide",
             )
         kept = {k: v for k, v in shown.items() if k != "review"}
         with self.fleet.engine.begin() as connection:
             made = exception_reviews.record(
-                connection, answer["site"], batch_id, kept, decision, reviewer, reason,
-                pd.Timestamp(answer["as_of"]).to_pydatetime(), answer["data_version"],
+                connection,
+                answer["site"],
+                batch_id,
+                kept,
+                decision,
+                reviewer,
+                reason,
+                pd.Timestamp(answer["as_of"]).to_pydatetime(),
+                answer["data_version"],
             )
         return {"site": answer["site"], "batch_id": batch_id, **kept, "review": _said(made, shown["evidence_hash"])}
 
@@ -77,8 +95,11 @@ class ReviewDesk:
         plant, known = self._where(name, site, at, "genealogy")
         batches = set(known.table("batches")["batch_id"])
         return {
-            "site": plant.site, "simulated": plant.simulated, "id": name,
-            "kind": "batch" if name in batches else "lot", "as_of": known.t.isoformat(),
+            "site": plant.site,
+            "simulated": plant.simulated,
+            "id": name,
+            "kind": "batch" if name in batches else "lot",
+            "as_of": known.t.isoformat(),
             "data_version": known.snapshot.data_version,
             "ancestors": [_link(link, known, batches) for link in known.genealogy.ancestors(name)],
             "descendants": [_link(link, known, batches) for link in known.genealogy.descendants(name)],
@@ -93,8 +114,12 @@ class ReviewDesk:
         """The site that has a batch (or names a lot), at a time."""
         if site is not None:
             if site not in self.fleet.data:
-                raise UnknownId("unknown_site", f"this service has no site '{site}'", listing(self.fleet.data),
-                                nearest(site, self.fleet.data))
+                raise UnknownId(
+                    "unknown_site",
+                    f"this service has no site '{site}'",
+                    listing(self.fleet.data),
+                    nearest(site, self.fleet.data),
+                )
             here = [site]
         else:
             here = [s for s in self.fleet.data if self._connected(s) and name in self._names(s, what)]
@@ -147,8 +172,12 @@ def _require(name: str, site: str, known: Known, later: set[str]) -> None:
     if name in known.genealogy or len(known.rows("batches", "batch_id", name)):
         return
     if name in later:
-        raise NotReady("not_known_yet", f"'{name}' was not known at {known.t.isoformat()}", "a later time",
-                       "ask without --at for the end of the data")
+        raise NotReady(
+            "not_known_yet",
+            f"'{name}' was not known at {known.t.isoformat()}",
+            "a later time",
+            "ask without --at for the end of the data",
+        )
     names = sorted(later)
     raise UnknownId("unknown_lot", f"site {site} has no lot or batch '{name}'", listing(names), nearest(name, names))
 
@@ -158,8 +187,12 @@ def _link(link: Link, known: Known, batches: set[str]) -> dict[str, Any]:
     product = known.rows("batches", "batch_id", link.id)["product"]
     text = {k: None if pd.isna(link.used[k]) else link.used[k] for k in ("material", "supplier")}
     return {
-        "id": link.id, "kind": "batch" if link.id in batches else "lot", "depth": link.depth, "path": list(link.path),
-        "product": str(product.iloc[-1]) if len(product) else None, **text,
+        "id": link.id,
+        "kind": "batch" if link.id in batches else "lot",
+        "depth": link.depth,
+        "path": list(link.path),
+        "product": str(product.iloc[-1]) if len(product) else None,
+        **text,
         "used_at": None if pd.isna(used) else used.isoformat(),
     }
 
@@ -175,9 +208,15 @@ def with_reviews(answer: dict[str, Any], said: list[ExceptionReview]) -> dict[st
         exception["review"] = None if word is None else _said(word, exception["evidence_hash"])
     shown = {e["exception_id"] for e in answer["exceptions"]}
     answer["reviewed_before"] = [
-        {**_said(r, ""), "state": "no_longer_raised", "exception_id": r.exception_id, "text": r.exception.get("text"),
-         "severity": r.exception.get("severity")}
-        for r in newest.values() if r.exception_id not in shown
+        {
+            **_said(r, ""),
+            "state": "no_longer_raised",
+            "exception_id": r.exception_id,
+            "text": r.exception.get("text"),
+            "severity": r.exception.get("severity"),
+        }
+        for r in newest.values()
+        if r.exception_id not in shown
     ]
     holds = sum(e["review"] is not None and e["review"]["state"] == "holds" for e in answer["exceptions"])
     answer["counts"] = {**answer["counts"], "reviewed": holds, "to_review": len(answer["exceptions"]) - holds}
@@ -186,8 +225,11 @@ def with_reviews(answer: dict[str, Any], said: list[ExceptionReview]) -> dict[st
 
 def _said(word: ExceptionReview, evidence_hash: str) -> dict[str, Any]:
     about: Mapping[str, Any] = {
-        "decision": word.decision, "reviewer": word.reviewer, "reason": word.reason,
-        "reviewed_at": word.reviewed_at.isoformat(), "as_of": word.as_of.isoformat(),
+        "decision": word.decision,
+        "reviewer": word.reviewer,
+        "reason": word.reason,
+        "reviewed_at": word.reviewed_at.isoformat(),
+        "as_of": word.as_of.isoformat(),
         "data_version": word.data_version,
     }
     return {**about, "state": "holds" if word.evidence_hash == evidence_hash else "evidence_changed"}

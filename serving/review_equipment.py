@@ -16,7 +16,11 @@ from serving.review_finding import Found, Outcome, word
 Row = Mapping[str, Any]
 _HOUR = pd.Timedelta(hours=1)
 _DAY = pd.Timedelta(days=1)
-_OVERDUE = {"preventive": "maintenance_overdue", "calibration": "calibration_overdue", "inspection": "inspection_overdue"}
+_OVERDUE = {
+    "preventive": "maintenance_overdue",
+    "calibration": "calibration_overdue",
+    "inspection": "inspection_overdue",
+}
 _LEAST_ORDERS = 3  # from which on an interval is usual
 _BEFORE = pd.Timedelta(minutes=10)  # an error and the stop that it leads to are not written down in the same second
 
@@ -45,15 +49,24 @@ def _orders(case: Case, step: Step) -> Iterator[Found]:
     for row in orders[orders["opened_at"] < step.end].to_dict("records"):
         opened, kind = row["opened_at"], str(row["kind"])
         begun = row["started_at"] if pd.notna(row["started_at"]) else row["closed_at"]
-        key, evidence = (f"work_orders/{row['work_order_id']}",), {"order": str(row["work_order_id"]), "opened_at": opened}
+        key, evidence = (
+            (f"work_orders/{row['work_order_id']}",),
+            {"order": str(row["work_order_id"]), "opened_at": opened},
+        )
         name = f"{kind} order {row['work_order_id']}"
         if kind in _OVERDUE and (pd.isna(begun) or begun > step.start) and opened < step.start:
             preventive_open |= kind == "preventive"
             days = (step.start - opened) / _DAY
             yield Found(
-                _OVERDUE[kind], key, f"{step.equipment_id} was used for {_said(step)} {days:.0f} d after {name} was "
-                "released; it had not begun", step.start, {**evidence, "used_at": step.start}, measure=days,
-                step=step.name, equipment_id=step.equipment_id,
+                _OVERDUE[kind],
+                key,
+                f"{step.equipment_id} was used for {_said(step)} {days:.0f} d after {name} was "
+                "released; it had not begun",
+                step.start,
+                {**evidence, "used_at": step.start},
+                measure=days,
+                step=step.name,
+                equipment_id=step.equipment_id,
             )
         elif kind == "corrective":
             yield from _corrective(case, step, row, key, evidence)
@@ -67,18 +80,30 @@ def _corrective(case: Case, step: Step, row: Row, key: tuple[str, ...], evidence
         if _work_was_done(case, step, row):
             return
         yield Found(
-            "used_with_open_corrective", key, f"{step.equipment_id} was used for {_said(step)} while corrective order "
-            f"{row['work_order_id']} was open{said}", step.start, {**evidence, "used_at": step.start}, until=_or_none(closed),
-            step=step.name, equipment_id=step.equipment_id,
+            "used_with_open_corrective",
+            key,
+            f"{step.equipment_id} was used for {_said(step)} while corrective order "
+            f"{row['work_order_id']} was open{said}",
+            step.start,
+            {**evidence, "used_at": step.start},
+            until=_or_none(closed),
+            step=step.name,
+            equipment_id=step.equipment_id,
         )
     elif opened >= step.start:
         stops = _stops(case, step)
         tells = (stops["started_at"] <= opened + _HOUR) & (stops["ended_at"].fillna(case.t) >= opened - _HOUR)
         if not tells.any():
             yield Found(
-                "repair_during_step", key, f"corrective order {row['work_order_id']} was opened on {step.equipment_id} "
-                f"during {_said(step)}{said}; no stop is recorded with it", opened, evidence, until=_or_none(closed),
-                step=step.name, equipment_id=step.equipment_id,
+                "repair_during_step",
+                key,
+                f"corrective order {row['work_order_id']} was opened on {step.equipment_id} "
+                f"during {_said(step)}{said}; no stop is recorded with it",
+                opened,
+                evidence,
+                until=_or_none(closed),
+                step=step.name,
+                equipment_id=step.equipment_id,
             )
 
 
@@ -101,11 +126,15 @@ def _lapsed(step: Step, preventive: pd.DataFrame, is_open: bool) -> Iterator[Fou
     since = step.start - begun.iloc[-1]
     if usual > pd.Timedelta(0):
         yield Found(
-            "maintenance_lapsed", (f"equipment/{step.equipment_id}/{step.name}",),
-            f"{step.equipment_id} was used for {_said(step)} {since / _DAY:.0f} d after its last preventive work, which "
-            f"it usually gets every {usual / _DAY:.0f} d; no order is open", step.start,
-            {"since": begun.iloc[-1], "used_at": step.start}, measure=since / usual,
-            step=step.name, equipment_id=step.equipment_id,
+            "maintenance_lapsed",
+            (f"equipment/{step.equipment_id}/{step.name}",),
+            f"{step.equipment_id} was used for {_said(step)} {since / _DAY:.0f} d after its last preventive work, "
+            f"which it usually gets every {usual / _DAY:.0f} d; no order is open",
+            step.start,
+            {"since": begun.iloc[-1], "used_at": step.start},
+            measure=since / usual,
+            step=step.name,
+            equipment_id=step.equipment_id,
         )
 
 
@@ -125,7 +154,8 @@ def stopped(case: Case, step: Step) -> tuple[np.ndarray, np.ndarray]:
 
 def check_downtime(case: Case) -> Outcome:
     """Entries: stops of the equipment within the steps."""
-    entries, found = 0, []
+    entries = 0
+    found: list[Found] = []
     for step in used(case):
         stops = _stops(case, step)
         entries += len(stops)
@@ -149,10 +179,15 @@ def _downtime(case: Case, step: Step, stops: list[Row]) -> Iterator[Found]:
                 silent.append(row)
             continue
         yield Found(
-            kind, (f"downtime/{row['downtime_id']}",),
+            kind,
+            (f"downtime/{row['downtime_id']}",),
             f"{step.equipment_id} stood {hours:.1f} h during {_said(step)}: {told}{' (planned)' if planned else ''}",
-            row["started_at"], {"hours": hours, "reason": reason or None}, until=_or_none(end), measure=hours,
-            step=step.name, equipment_id=step.equipment_id,
+            row["started_at"],
+            {"hours": hours, "reason": reason or None},
+            until=_or_none(end),
+            measure=hours,
+            step=step.name,
+            equipment_id=step.equipment_id,
         )
         if kind == "downtime" and not reason and pd.notna(end) and case.rules.severity(kind, hours) is None:
             silent.append(row)
@@ -160,19 +195,32 @@ def _downtime(case: Case, step: Step, stops: list[Row]) -> Iterator[Found]:
     if short:
         share = sum_h / step.hours if step.hours > 0 else 1.0
         yield Found(
-            "short_stops", (f"downtime/{case.batch_id}/{step.name}",),
-            f"{len(short)} short stops of {step.equipment_id} take {share:.0%} of {_said(step)}", short[0][0]["started_at"],
-            {"stops": len(short), "hours": sum_h}, until=step.end, measure=share, step=step.name,
-            equipment_id=step.equipment_id, entries=len(short), rows=tuple(f"downtime/{r['downtime_id']}" for r, _ in short),
+            "short_stops",
+            (f"downtime/{case.batch_id}/{step.name}",),
+            f"{len(short)} short stops of {step.equipment_id} take {share:.0%} of {_said(step)}",
+            short[0][0]["started_at"],
+            {"stops": len(short), "hours": sum_h},
+            until=step.end,
+            measure=share,
+            step=step.name,
+            equipment_id=step.equipment_id,
+            entries=len(short),
+            rows=tuple(f"downtime/{r['downtime_id']}" for r, _ in short),
         )
     if silent and _reasons_are_recorded(case):
         names = [str(r["downtime_id"]) for r in silent]
         many = case.rules.severity("short_stops", sum_h / step.hours if step.hours > 0 else 1.0) is not None
         yield Found(
-            "downtime_without_reason", (f"downtime/{case.batch_id}/{step.name}/reason",),
+            "downtime_without_reason",
+            (f"downtime/{case.batch_id}/{step.name}/reason",),
             f"{len(silent)} stop{'s' if len(silent) > 1 else ''} of {step.equipment_id} during {_said(step)} without a "
-            f"reason: {', '.join(names)}", silent[0]["started_at"], {"stops": names}, step=step.name,
-            equipment_id=step.equipment_id, entries=0 if many else len(silent), rows=tuple(f"downtime/{n}" for n in names),
+            f"reason: {', '.join(names)}",
+            silent[0]["started_at"],
+            {"stops": names},
+            step=step.name,
+            equipment_id=step.equipment_id,
+            entries=0 if many else len(silent),
+            rows=tuple(f"downtime/{n}" for n in names),
         )
 
 
@@ -182,7 +230,8 @@ def _reasons_are_recorded(case: Case) -> bool:
 
 def check_alarms(case: Case) -> Outcome:
     """Entries: alarms and errors of the equipment within the steps."""
-    entries, found = 0, []
+    entries = 0
+    found: list[Found] = []
     for step in used(case):
         rows = case.known.rows("events", "equipment_id", step.equipment_id)
         rows = rows[rows["kind"].isin(["alarm", "error"]) & (rows["ts"] >= step.start) & (rows["ts"] <= step.end)]
@@ -206,10 +255,16 @@ def _alarms(case: Case, step: Step, rows: pd.DataFrame) -> Iterator[Found]:
             own = of[of["code"].fillna("").astype(str) == code]
             said = code.replace("_", " ") or "without a code"
             yield Found(
-                name, (f"events/{case.batch_id}/{step.name}/{kind}/{code}",),
+                name,
+                (f"events/{case.batch_id}/{step.name}/{kind}/{code}",),
                 f"{count} {kind}{'s' if count > 1 else ''} of {step.equipment_id} during {_said(step)}: {said}",
-                own["ts"].iloc[0], {"code": code, "count": count}, until=own["ts"].iloc[-1], measure=float(count),
-                step=step.name, equipment_id=step.equipment_id, entries=count,
+                own["ts"].iloc[0],
+                {"code": code, "count": count},
+                until=own["ts"].iloc[-1],
+                measure=float(count),
+                step=step.name,
+                equipment_id=step.equipment_id,
+                entries=count,
                 rows=tuple(f"events/{e}" for e in own["event_id"].head(20)),
             )
 
@@ -240,23 +295,33 @@ def check_deviations(case: Case) -> Outcome:
 def _deviation(row: Row) -> Found:
     where = f" ({word(row['step'])})" if word(row["step"]) else ""
     return Found(
-        "open_deviation", (f"deviations/{row['deviation_id']}",), f"deviation {row['deviation_id']} is open: "
+        "open_deviation",
+        (f"deviations/{row['deviation_id']}",),
+        f"deviation {row['deviation_id']} is open: "
         f"{word(row['category']).replace('_', ' ') or 'no category'}{where}, "
         f"{word(row['severity']) or 'severity not recorded'}",
-        row["opened_at"], {"severity": word(row["severity"]) or None, "category": word(row["category"]) or None},
-        recorded=word(row["severity"]), step=word(row["step"]), equipment_id=word(row["equipment_id"]),
+        row["opened_at"],
+        {"severity": word(row["severity"]) or None, "category": word(row["category"]) or None},
+        recorded=word(row["severity"]),
+        step=word(row["step"]),
+        equipment_id=word(row["equipment_id"]),
     )
 
 
 def _on_equipment(row: Row, name: str, step: Step) -> Found:
     other = word(row["batch_id"])
     return Found(
-        "equipment_deviation", (f"deviations/{row['deviation_id']}",), f"deviation {row['deviation_id']} on {name}"
+        "equipment_deviation",
+        (f"deviations/{row['deviation_id']}",),
+        f"deviation {row['deviation_id']} on {name}"
         f"{f', raised with {other},' if other else ''} was open during {_said(step)} and still is: "
-        f"{word(row['category']).replace('_', ' ') or 'no category'}", row["opened_at"],
+        f"{word(row['category']).replace('_', ' ') or 'no category'}",
+        row["opened_at"],
         {"severity": word(row["severity"]) or None, "category": word(row["category"]) or None, "batch": other or None},
         # a deviation that was raised with another batch is that batch's; here it is worth knowing
-        recorded="minor" if other else word(row["severity"]), step=step.name, equipment_id=name,
+        recorded="minor" if other else word(row["severity"]),
+        step=step.name,
+        equipment_id=name,
     )
 
 

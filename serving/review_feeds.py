@@ -1,4 +1,4 @@
-"""Whether each system has sent data while the batch was made and tested: silence is an exception, never a clean sheet."""
+"""Whether each system has sent data while the batch was made and tested: silence is an exception, no clean sheet."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from features.asof import NEVER, micros, moment
 from serving.review_case import AROUND, Case, Known, Series
 from serving.review_finding import Found, Outcome
 from serving.review_kinds import RECORDS
+from serving.review_readings import first_readings
 from serving.review_trend import lab_habits
 
 # The times of a table's rows that show its system at work
 _SIGNS = {
-    "batch_steps": ("started_at", "ended_at"), "genealogy": ("used_at",), "downtime": ("started_at", "ended_at"),
-    "lab_results": ("sampled_at", "approved_at"), "deviations": ("opened_at", "closed_at"),
+    "batch_steps": ("started_at", "ended_at"),
+    "genealogy": ("used_at",),
+    "downtime": ("started_at", "ended_at"),
+    "lab_results": ("sampled_at", "approved_at"),
+    "deviations": ("opened_at", "closed_at"),
     "dispositions": ("record_complete_at", "reviewed_at", "disposed_at"),
-    "work_orders": ("opened_at", "started_at", "closed_at"), "events": ("ts",),
+    "work_orders": ("opened_at", "started_at", "closed_at"),
+    "events": ("ts",),
 }
 _AFTER = ("lab_results", "deviations", "dispositions")  # systems that go on with a batch when it has ended
 _READINGS_STEP = pd.Timedelta(minutes=5)
@@ -32,26 +37,58 @@ def _table(case: Case, table: str) -> list[Found]:
     said, key = table.replace("_", " "), (f"feeds/{table}",)
     declared = case.rules.not_expected.get(table)
     if declared is not None:
-        return [Found("not_expected", key, f"{said} are not looked at here: {declared}", case.started,
-                      {"reason": declared}, table=table)]
+        return [
+            Found(
+                "not_expected",
+                key,
+                f"{said} are not looked at here: {declared}",
+                case.started,
+                {"reason": declared},
+                table=table,
+            )
+        ]
     if table not in case.plant.systems:
-        return [Found("system_not_connected", key, f"the site connects no source of {said}: they were not looked at",
-                      case.started, {"limit": f"a source of {said}"}, table=table)]
+        return [
+            Found(
+                "system_not_connected",
+                key,
+                f"the site connects no source of {said}: they were not looked at",
+                case.started,
+                {"limit": f"a source of {said}"},
+                table=table,
+            )
+        ]
     times = signs(case, table)
     if not len(times):
-        return [Found("feed_missing", key, f"there are no {said} at all: {case.plant.system(table)} has sent nothing",
-                      case.started, {"limit": f"some {said}"}, table=table)]
+        return [
+            Found(
+                "feed_missing",
+                key,
+                f"there are no {said} at all: {case.plant.system(table)} has sent nothing",
+                case.started,
+                {"limit": f"some {said}"},
+                table=table,
+            )
+        ]
     begin, end = case.started, _end(case, table)
     allowed = case.rules.settings.feeds[table].delta
     silent = longest_silence(times, moment(begin), moment(end))
     ratio = (silent[1] - silent[0]) / (allowed / pd.Timedelta(1, "us"))
     since, until = (pd.Timestamp(t, unit="us", tz="UTC") for t in silent)
     hours = (until - since) / pd.Timedelta(hours=1)
-    return [Found(
-        "feed_silent", key, f"{case.plant.system(table)} sent no {said} for {hours:.0f} h while this batch was made or "
-        f"tested; {allowed / pd.Timedelta(hours=1):.0f} h are allowed", since,
-        {"since": since, "allowed_h": allowed / pd.Timedelta(hours=1)}, until=until, measure=ratio, table=table,
-    )]
+    return [
+        Found(
+            "feed_silent",
+            key,
+            f"{case.plant.system(table)} sent no {said} for {hours:.0f} h while this batch was made or "
+            f"tested; {allowed / pd.Timedelta(hours=1):.0f} h are allowed",
+            since,
+            {"since": since, "allowed_h": allowed / pd.Timedelta(hours=1)},
+            until=until,
+            measure=ratio,
+            table=table,
+        )
+    ]
 
 
 def signs(case: Case, table: str) -> np.ndarray:
@@ -72,15 +109,19 @@ def _reading_times(case: Case) -> np.ndarray:
 
     Readings of machines come only while they run, so one machine's silence is no silence of the historian.
     """
-    own = _stamps([case.readings(name, case.started - AROUND, case.until + AROUND)
-                   for name in {*(s.equipment_id for s in case.steps), *case.rooms}])
+    own = _stamps(
+        [
+            case.readings(name, case.started - AROUND, case.until + AROUND)
+            for name in {*(s.equipment_id for s in case.steps), *case.rooms}
+        ]
+    )
     allowed = case.rules.settings.feeds["readings"].delta / pd.Timedelta(1, "us")
     begin, end = moment(case.started), moment(_end(case, "readings"))
     if len(own):
         silent = longest_silence(own, begin, end)
         if silent[1] - silent[0] <= allowed:
             return own
-    every = case.known.keep("read equipment", lambda: sorted(_read_equipment(case)))
+    every = sorted({name for (name, _), first in first_readings(case).items() if first < case.t})
     read = case.known.readings(every, case.started - AROUND, case.until + AROUND)
     times = _stamps([{str(i): s} for i, s in enumerate(read.values())])
     if not len(times) and every:  # something was read, not around this batch
@@ -93,12 +134,6 @@ def _stamps(read: list[dict[str, Series]]) -> np.ndarray:
     found = [s.ts for signals in read for s in signals.values()]
     step = int(_READINGS_STEP / pd.Timedelta(1, "us"))
     return np.unique(np.concatenate(found) // step) * step if found else np.empty(0, dtype=np.int64)
-
-
-def _read_equipment(case: Case) -> set[str]:
-    snapshot = case.known.snapshot
-    rows = snapshot.series() if hasattr(snapshot, "series") else snapshot.table("readings")
-    return {str(e) for e in rows["equipment_id"].unique()}
 
 
 def _end(case: Case, table: str) -> pd.Timestamp:

@@ -47,8 +47,12 @@ def _approved(case: Case, row: Row, results: list[Row], habits: Mapping[str, Hab
     took = float((row["approved_at"] - row["sampled_at"]) / pd.Timedelta(hours=1))
     if slow > 0:
         yield _found(
-            "lab_approved_late", row, f"was approved {took / 24:.1f} d after its sample",
-            {"approval_h": took, "sampled_at": row["sampled_at"]}, measure=took / slow, entries=0 if judged else 1,
+            "lab_approved_late",
+            row,
+            f"was approved {took / 24:.1f} d after its sample",
+            {"approval_h": took, "sampled_at": row["sampled_at"]},
+            measure=took / slow,
+            entries=0 if judged else 1,
         )
 
 
@@ -58,16 +62,24 @@ def _by_value(case: Case, row: Row, results: list[Row]) -> Found | None:
     out = outside(value, low, high)
     if status == "invalidated":
         again = [
-            r for r in results
-            if r["attribute"] == row["attribute"] and r["sampled_at"] >= row["sampled_at"] and r is not row
-            and pd.notna(r["approved_at"]) and word(r["status"]) != "invalidated" and pd.notna(r["value"])
+            r
+            for r in results
+            if r["attribute"] == row["attribute"]
+            and r["sampled_at"] >= row["sampled_at"]
+            and r is not row
+            and pd.notna(r["approved_at"])
+            and word(r["status"]) != "invalidated"
+            and pd.notna(r["value"])
         ]
         if not again:
             return _found("lab_not_repeated", row, "was invalidated, and no valid result follows it", {"value": value})
         kept = ", ".join(f"{r['value']:g}" for r in again)
         return _found(
-            "lab_invalidated", row, f"{_shown(value, unit)} was invalidated; the repeat says {kept} {unit}".rstrip(),
-            {"value": value, "repeat": [number(r["value"]) for r in again]}, measure=float(out),
+            "lab_invalidated",
+            row,
+            f"{_shown(value, unit)} was invalidated; the repeat says {kept} {unit}".rstrip(),
+            {"value": value, "repeat": [number(r["value"]) for r in again]},
+            measure=float(out),
             rows=tuple(f"lab_results/{r['result_id']}" for r in again),
         )
     if value is None:
@@ -75,13 +87,17 @@ def _by_value(case: Case, row: Row, results: list[Row]) -> Found | None:
     if out or status == "out_of_spec":
         text = f"{_shown(value, unit)} is outside {_limits(low, high)}"
         if not out:
-            text = f"{_shown(value, unit)} is out of specification by the laboratory's verdict, not by {_limits(low, high)}"
+            text = f"{_shown(value, unit)} is out of specification by the laboratory's verdict, not by its limits"
         elif status in ("in_spec", "out_of_trend"):
             text += f", although the laboratory's verdict is {status.replace('_', ' ')}"
         return _found("lab_out_of_spec", row, text, {"value": value, "status": status or None})
     if status == "out_of_trend":
-        return _found("lab_out_of_trend", row, f"{_shown(value, unit)} is out of trend by the laboratory's verdict",
-                      {"value": value})
+        return _found(
+            "lab_out_of_trend",
+            row,
+            f"{_shown(value, unit)} is out of trend by the laboratory's verdict",
+            {"value": value},
+        )
     settings = case.rules.settings
     line = results_of_product(case.known, case.product, str(row["attribute"]))
     earlier = line.before(row["approved_at"], case.batch_id, settings.trend_results)
@@ -89,9 +105,12 @@ def _by_value(case: Case, row: Row, results: list[Row]) -> Found | None:
     if far is None:
         return None
     return _found(
-        "lab_unusual", row,
+        "lab_unusual",
+        row,
         f"{_shown(value, unit)} lies {far[0]:.1f} standard deviations from the last {len(earlier)} of {case.product} "
-        f"(median {far[1]:.4g})", {"value": value}, measure=far[0],
+        f"(median {far[1]:.4g})",
+        {"value": value},
+        measure=far[0],
     )
 
 
@@ -106,8 +125,15 @@ def _corrected(case: Case, row: Row, entries: int) -> Iterator[Found]:
         return
     told = " to ".join("nothing" if v is None else f"{v:g}" for v in values)
     at = versions["recorded_at"].iloc[-1]
-    yield _found("lab_corrected", row, f"was changed from {told} {word(row['unit'])}".rstrip(), {"versions": values},
-                 measure=float(len(verdicts) > 1), entries=entries, at=at)
+    yield _found(
+        "lab_corrected",
+        row,
+        f"was changed from {told} {word(row['unit'])}".rstrip(),
+        {"versions": values},
+        measure=float(len(verdicts) > 1),
+        entries=entries,
+        at=at,
+    )
 
 
 def _pending(case: Case, rows: list[Row]) -> Iterator[Found]:
@@ -118,8 +144,13 @@ def _pending(case: Case, rows: list[Row]) -> Iterator[Found]:
     keys = tuple(f"lab_results/{r['result_id']}" for r in rows)
     plural = "results are" if len(rows) > 1 else "result is"
     yield Found(
-        "lab_pending", (f"lab_results/{case.batch_id}/pending",), f"{len(rows)} {plural} still in the laboratory: "
-        f"{', '.join(n.replace('_', ' ') for n in names)}", first, {"attributes": names}, entries=len(rows), rows=keys,
+        "lab_pending",
+        (f"lab_results/{case.batch_id}/pending",),
+        f"{len(rows)} {plural} still in the laboratory: {', '.join(n.replace('_', ' ') for n in names)}",
+        first,
+        {"attributes": names},
+        entries=len(rows),
+        rows=keys,
     )
 
 
@@ -129,12 +160,24 @@ def _missing(case: Case, attribute: str, habit: Habit) -> Found:
     said = attribute.replace("_", " ")
     share = f"{habit.share:.0%} of the last {len(case.peers)} batches of {case.product}"
     if case.ended is None and case.t <= due:
-        return Found("lab_to_come", key, f"no sample for {said} yet; {share} have one", case.t, {"attribute": attribute})
+        return Found(
+            "lab_to_come", key, f"no sample for {said} yet; {share} have one", case.t, {"attribute": attribute}
+        )
     if case.t <= due:
-        return Found("lab_to_come", key, f"no sample for {said} yet, which is due in {_hours(due - case.t)}", case.ended,
-                     {"attribute": attribute})
-    return Found("lab_missing", key, f"there is no result and no sample for {said}; {share} have one",
-                 min(due, case.t), {"attribute": attribute, "limit": "a result"})
+        return Found(
+            "lab_to_come",
+            key,
+            f"no sample for {said} yet, which is due in {_hours(due - case.t)}",
+            case.ended,
+            {"attribute": attribute},
+        )
+    return Found(
+        "lab_missing",
+        key,
+        f"there is no result and no sample for {said}; {share} have one",
+        min(due, case.t),
+        {"attribute": attribute, "limit": "a result"},
+    )
 
 
 def _hours(length: pd.Timedelta) -> str:
@@ -143,17 +186,31 @@ def _hours(length: pd.Timedelta) -> str:
 
 
 def _found(
-    kind: str, row: Row, text: str, evidence: Mapping[str, Any], measure: float | None = None, entries: int = 1,
-    at: pd.Timestamp | None = None, rows: tuple[str, ...] = (),
+    kind: str,
+    row: Row,
+    text: str,
+    evidence: Mapping[str, Any],
+    measure: float | None = None,
+    entries: int = 1,
+    at: pd.Timestamp | None = None,
+    rows: tuple[str, ...] = (),
 ) -> Found:
     attribute = str(row["attribute"])
     about = {
-        "attribute": attribute, "unit": word(row["unit"]) or None, "lower_spec": number(row["lower_spec"]),
+        "attribute": attribute,
+        "unit": word(row["unit"]) or None,
+        "lower_spec": number(row["lower_spec"]),
         "upper_spec": number(row["upper_spec"]),
     }
     return Found(
-        kind, (f"lab_results/{row['result_id']}",), f"{attribute.replace('_', ' ')}: {text}",
-        at if at is not None else row["approved_at"], {**about, **evidence}, measure=measure, entries=entries, rows=rows,
+        kind,
+        (f"lab_results/{row['result_id']}",),
+        f"{attribute.replace('_', ' ')}: {text}",
+        at if at is not None else row["approved_at"],
+        {**about, **evidence},
+        measure=measure,
+        entries=entries,
+        rows=rows,
     )
 
 

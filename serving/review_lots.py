@@ -1,4 +1,4 @@
-"""The material lots and intermediates that went into a batch, to the last supplier's lot: their results, and genealogy."""
+"""The material lots and intermediates that went into a batch: their results, and whether they are recorded."""
 
 from __future__ import annotations
 
@@ -61,23 +61,36 @@ def suspicious(known: Known, settings: Any, link: Link, row: Row) -> Iterator[Fo
         earlier = line.before(row["approved_at"], link.id, settings.trend_results)
         far = distance(value, earlier) if len(earlier) >= settings.trend_least else None
         if far is not None:
-            yield _lot("lot_unusual", link, row, f"{shown} lies {far[0]:.1f} standard deviations from the last "
-                       f"{len(earlier)} lots of {material.replace('_', ' ')} (median {far[1]:.4g})", measure=far[0])
+            yield _lot(
+                "lot_unusual",
+                link,
+                row,
+                f"{shown} lies {far[0]:.1f} standard deviations from the last "
+                f"{len(earlier)} lots of {material.replace('_', ' ')} (median {far[1]:.4g})",
+                measure=far[0],
+            )
 
 
 def _lot(kind: str, link: Link, row: Row, text: str, measure: float | None = None) -> Found:
     attribute = str(row["attribute"])
     way = f", through {' and '.join(link.path[1:-1])}" if link.depth > 1 else ""
     return Found(
-        kind, (f"lab_results/{row['result_id']}",),
+        kind,
+        (f"lab_results/{row['result_id']}",),
         f"{word(link.used['material']).replace('_', ' ')} lot {link.id}{way}: {attribute.replace('_', ' ')} {text}",
         row["approved_at"],
         {
-            "attribute": attribute, "value": number(row["value"]), "unit": word(row["unit"]) or None,
-            "lower_spec": number(row["lower_spec"]), "upper_spec": number(row["upper_spec"]),
-            "status": word(row["status"]) or None, "lot": link.id, "path": list(link.path),
+            "attribute": attribute,
+            "value": number(row["value"]),
+            "unit": word(row["unit"]) or None,
+            "lower_spec": number(row["lower_spec"]),
+            "upper_spec": number(row["upper_spec"]),
+            "status": word(row["status"]) or None,
+            "lot": link.id,
+            "path": list(link.path),
         },
-        measure=measure, rows=(f"genealogy/{link.path[-2]}/{link.id}",),
+        measure=measure,
+        rows=(f"genealogy/{link.path[-2]}/{link.id}",),
     )
 
 
@@ -85,14 +98,21 @@ def _used_early(case: Case, link: Link, row: Row) -> Iterator[Found]:
     used, approved = link.used["used_at"], row["approved_at"]
     if pd.isna(used) or word(row["status"]) == "invalidated" or (pd.notna(approved) and approved <= used):
         return
-    when = "is still in the laboratory" if pd.isna(approved) else f"was approved {approved - used} later".replace(
-        "0 days ", "")
+    later = (approved - used) / pd.Timedelta(hours=1)
+    when = "is still in the laboratory" if pd.isna(approved) else f"was approved {later:.1f} h later"
     yield Found(
-        "lot_used_before_result", (f"lab_results/{row['result_id']}", f"genealogy/{link.path[-2]}/{link.id}"),
+        "lot_used_before_result",
+        (f"lab_results/{row['result_id']}", f"genealogy/{link.path[-2]}/{link.id}"),
         f"{word(link.used['material']).replace('_', ' ')} lot {link.id} was used while its "
-        f"{str(row['attribute']).replace('_', ' ')} was not approved; it {when}", used,
-        {"lot": link.id, "attribute": str(row["attribute"]), "approved_at": None if pd.isna(approved) else approved,
-         "used_at": used}, entries=0,
+        f"{str(row['attribute']).replace('_', ' ')} was not approved; it {when}",
+        used,
+        {
+            "lot": link.id,
+            "attribute": str(row["attribute"]),
+            "approved_at": None if pd.isna(approved) else approved,
+            "used_at": used,
+        },
+        entries=0,
     )
 
 
@@ -104,9 +124,13 @@ def _untested(case: Case, link: Link, results: list[Row]) -> Iterator[Found]:
     missing = sorted(wanted - have)
     if missing:
         yield Found(
-            "lot_untested", (f"lots/{link.id}",), f"{material.replace('_', ' ')} lot {link.id} has no result of "
-            f"{', '.join(m.replace('_', ' ') for m in missing)}, which other lots of it have", link.used["used_at"],
-            {"lot": link.id, "attributes": missing, "path": list(link.path)}, entries=1 if not results else 0,
+            "lot_untested",
+            (f"lots/{link.id}",),
+            f"{material.replace('_', ' ')} lot {link.id} has no result of "
+            f"{', '.join(m.replace('_', ' ') for m in missing)}, which other lots of it have",
+            link.used["used_at"],
+            {"lot": link.id, "attributes": missing, "path": list(link.path)},
+            entries=1 if not results else 0,
         )
 
 
@@ -127,11 +151,15 @@ def _in_deviation(case: Case, link: Link) -> Iterator[Found]:
     rows = case.known.rows("deviations", "batch_id", link.id)
     for row in rows[rows["closed_at"].isna()].to_dict("records"):
         yield Found(
-            "lot_in_deviation", (f"deviations/{row['deviation_id']}",),
-            f"deviation {row['deviation_id']} is open on {link.id}, which went in" +
-            (f" through {' and '.join(link.path[1:-1])}" if link.depth > 1 else ""), row["opened_at"],
+            "lot_in_deviation",
+            (f"deviations/{row['deviation_id']}",),
+            f"deviation {row['deviation_id']} is open on {link.id}, which went in"
+            + (f" through {' and '.join(link.path[1:-1])}" if link.depth > 1 else ""),
+            row["opened_at"],
             {"lot": link.id, "path": list(link.path), "severity": word(row["severity"]) or None},
-            recorded=word(row["severity"]), entries=0, table="deviations",
+            recorded=word(row["severity"]),
+            entries=0,
+            table="deviations",
         )
 
 
@@ -150,29 +178,45 @@ def check_genealogy(case: Case) -> Outcome:
     least = case.rules.settings.peers_share * len(peers)
     expected = {
         m: case.started + pd.Timedelta(hours=float(np.quantile(hours, 0.95)))
-        for m, hours in usual.items() if case.enough_peers and len(hours) >= least
+        for m, hours in usual.items()
+        if case.enough_peers and len(hours) >= least
     }
     overdue = sorted(m for m, due in expected.items() if m not in have and case.t > max(due, case.started))
     found: list[Found] = []
     if not have and (overdue or (case.ended is not None and not case.enough_peers)):
-        found.append(Found(
-            "genealogy_missing", (f"genealogy/{case.batch_id}",), "no lot of any material is recorded for this batch",
-            case.started, {"limit": "the lots that went in"}, entries=max(1, len(overdue)),
-        ))
+        found.append(
+            Found(
+                "genealogy_missing",
+                (f"genealogy/{case.batch_id}",),
+                "no lot of any material is recorded for this batch",
+                case.started,
+                {"limit": "the lots that went in"},
+                entries=max(1, len(overdue)),
+            )
+        )
     else:
         found += [
             Found(
-                "material_missing", (f"genealogy/{case.batch_id}/{m}",),
+                "material_missing",
+                (f"genealogy/{case.batch_id}/{m}",),
                 f"no lot of {m.replace('_', ' ')} is recorded; {len(usual[m])} of the last {len(peers)} batches of "
-                f"{case.product} have one", expected[m], {"material": m, "limit": "a lot"},
+                f"{case.product} have one",
+                expected[m],
+                {"material": m, "limit": "a lot"},
             )
             for m in overdue
         ]
     intermediates = [link for link in case.lots if len(known.rows("batches", "batch_id", link.id))]
     found += [
-        Found("genealogy_missing", (f"genealogy/{link.id}",), f"no lot of any material is recorded for {link.id}, which "
-              "went in", link.used["used_at"], {"limit": "the lots that went in", "path": list(link.path)})
-        for link in intermediates if not known.genealogy.issued(link.id)
+        Found(
+            "genealogy_missing",
+            (f"genealogy/{link.id}",),
+            f"no lot of any material is recorded for {link.id}, which went in",
+            link.used["used_at"],
+            {"limit": "the lots that went in", "path": list(link.path)},
+        )
+        for link in intermediates
+        if not known.genealogy.issued(link.id)
     ]
     entries = max(len(have | set(overdue)) + len(intermediates), len(found))
     return Outcome("genealogy", entries, found, (), done=entries > 0)

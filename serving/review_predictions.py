@@ -18,6 +18,7 @@ from serving.review_case import Case
 from serving.review_equipment import used
 from serving.review_finding import Found, Outcome
 from serving.scoring import Scorer
+from serving.words import stage
 
 _QUALITY, _FAILURE = "predicted results", "predicted failures"
 _MOST_REASONS = 3
@@ -39,8 +40,11 @@ def predict(case: Case, fleet: Fleet) -> tuple[list[Outcome], dict[str, Any]]:
                 parts.append(Outcome(name, 0, (), (refusal.found,), done=False))
                 continue
             trained = pd.Timestamp(served.predictor.data["train_end"])
-            models[model] = {"version": served.version.version, "bundle_sha256": served.version.sha256,
-                             "train_end": trained.isoformat()}
+            models[model] = {
+                "version": served.version.version,
+                "bundle_sha256": served.version.sha256,
+                "train_end": trained.isoformat(),
+            }
             parts.append(check(case, scorer, trained))
         if parts:
             outcomes.append(_together(name, parts))
@@ -49,8 +53,9 @@ def predict(case: Case, fleet: Fleet) -> tuple[list[Outcome], dict[str, Any]]:
 
 def _together(name: str, parts: Sequence[Outcome]) -> Outcome:
     notes = tuple(n for p in parts for n in p.notes)
-    return Outcome(name, sum(p.entries for p in parts), tuple(f for p in parts for f in p.found), notes,
-                   any(p.done for p in parts))
+    return Outcome(
+        name, sum(p.entries for p in parts), tuple(f for p in parts for f in p.found), notes, any(p.done for p in parts)
+    )
 
 
 def results(case: Case, scorer: Scorer, trained: pd.Timestamp) -> Outcome:
@@ -80,47 +85,72 @@ def _result(case: Case, score: Mapping[str, Any], a: Mapping[str, Any]) -> list[
     kind = "predicted_out_of_spec" if a["verdict"] == "out_of_spec_expected" else "predicted_at_risk"
     said, unit = str(a["attribute"]).replace("_", " "), a["unit"]
     risk = a["prob_out_of_spec"]
-    why = "; ".join(r["text"] for r in a["reasons"][:_MOST_REASONS])
     text = (
-        f"{said}: {a['expected']:.4g} {unit} expected {score['gate'].replace(':', ' ').replace('_', ' ')}, 90 % interval "
-        f"{a['interval_90'][0]:.4g} to {a['interval_90'][1]:.4g}" + (f", {risk:.0%} out of specification" if risk else "")
-        + (f". {why}" if why else "")
+        f"{said}: {a['expected']:.4g} {unit} expected {stage(score['gate'])}, 90 % interval "
+        f"{a['interval_90'][0]:.4g} to {a['interval_90'][1]:.4g}"
+        + (f", {risk:.0%} out of specification" if risk else "")
     )
     evidence = {
-        "attribute": a["attribute"], "value": a["expected"], "unit": unit, "interval_90": a["interval_90"],
-        "lower_spec": a["lower_spec"], "upper_spec": a["upper_spec"], "probability": risk, "gate": score["gate"],
-        "model": score["model"], "model_version": score["model_version"],
+        "attribute": a["attribute"],
+        "value": a["expected"],
+        "unit": unit,
+        "interval_90": a["interval_90"],
+        "lower_spec": a["lower_spec"],
+        "upper_spec": a["upper_spec"],
+        "probability": risk,
+        "gate": score["gate"],
+        "model": score["model"],
+        "model_version": score["model_version"],
+        "reasons": [r["text"] for r in a["reasons"][:_MOST_REASONS]],
     }
-    return [Found(kind, (f"predictions/{score['model']}/{a['attribute']}",), text, pd.Timestamp(score["gate_time"]),
-                  evidence, measure=risk)]
+    return [
+        Found(
+            kind,
+            (f"predictions/{score['model']}/{a['attribute']}",),
+            text,
+            pd.Timestamp(score["gate_time"]),
+            evidence,
+            measure=risk,
+        )
+    ]
 
 
 def failures(case: Case, scorer: Scorer, trained: pd.Timestamp) -> Outcome:
     """Entries: steps on equipment that the model is for, scored with what was known when the step began."""
-    entries, found, early = 0, [], 0
-    for step in used(case):
-        if step.start < trained:
-            early += 1
-            continue
-        try:
-            score = scorer.equipment([step.equipment_id], step.start.to_pydatetime(), store=False)[0]
-        except SteadylineError:  # not of the model's population, or not in service: the model has nothing to say of it
+    entries = 0
+    found: list[Found] = []
+    steps = used(case)
+    late = [s for s in steps if s.start >= trained]
+    early = len(steps) - len(late)
+    for step, score in zip(late, scorer.equipment_then([(s.equipment_id, s.start) for s in late]), strict=True):
+        if score is None:
             continue
         entries += 1
         if score["decision"]["action"] == "none":
             continue
         risk = next(r["probability"] for r in score["risks"] if r["horizon"] == score["decision_horizon"])
         mode = score["failure_modes"][0]["mode"].replace("_", " ") if score["failure_modes"] else ""
-        why = "; ".join(r["text"] for r in score["reasons"][:_MOST_REASONS])
-        found.append(Found(
-            "failure_risk", (f"predictions/{scorer.model}/{step.equipment_id}/{step.name}",),
-            f"{step.equipment_id} had a failure risk of {risk:.0%} within {score['decision_horizon']} when "
-            f"{step.name.replace('_', ' ')} began" + (f", most likely {mode}" if mode else "") + (f". {why}" if why else ""),
-            step.start,
-            {"value": risk, "limit": score["decision"]["threshold"]["watch_from"], "horizon": score["decision_horizon"],
-             "action": score["decision"]["action"], "model": scorer.model, "model_version": score["model_version"]},
-            measure=float(score["decision"]["action"] == "open_order"), step=step.name, equipment_id=step.equipment_id,
-        ))
+        found.append(
+            Found(
+                "failure_risk",
+                (f"predictions/{scorer.model}/{step.equipment_id}/{step.name}",),
+                f"{step.equipment_id} had a failure risk of {risk:.0%} within {score['decision_horizon']} when "
+                f"{step.name.replace('_', ' ')} began" + (f", most likely {mode}" if mode else ""),
+                step.start,
+                {
+                    "value": risk,
+                    "limit": score["decision"]["threshold"]["watch_from"],
+                    "horizon": score["decision_horizon"],
+                    "action": score["decision"]["action"],
+                    "model": scorer.model,
+                    "model_version": score["model_version"],
+                    "reasons": [r["text"] for r in score["reasons"][:_MOST_REASONS]],
+                },
+                measure=float(score["decision"]["action"] == "open_order"),
+                step=step.name,
+                equipment_id=step.equipment_id,
+            )
+        )
     notes = (f"{early} uses lie before the end of the model's training data: {_hindsight(scorer.model, trained)}",)
     return Outcome(_FAILURE, entries, found, notes if early else (), done=entries > 0)
 

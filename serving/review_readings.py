@@ -1,9 +1,11 @@
-"""Readings during the batch: excursions of the equipment's signals and of the rooms, and readings that are not there."""
+"""Readings during the batch: excursions of the equipment's signals and of the rooms, and what was not recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -78,7 +80,7 @@ def check(case: Case) -> Outcome:
     for step in used(case):
         limits = limits_of(case, step.equipment_id)
         read = case.readings(step.equipment_id, step.start, step.end)
-        signals = sorted({*(s for s in limits if _ever_read(case, step, s)), *read})
+        signals = sorted({*(s for s in limits if ever_read(case, step.equipment_id, s, step)), *read})
         entries += len(signals)
         quiet = list(_silence(case, step, signals, read))
         found += quiet
@@ -91,7 +93,11 @@ def check(case: Case) -> Outcome:
             series = read.get(signal)
             if series is not None:
                 found += _excursion(case, step, signal, series, (low, high, unit), signal in silent)
-    notes = (f"{len(unlimited)} signals have no limits: only whether they were recorded was looked at",) if unlimited else ()
+    notes = (
+        (f"{len(unlimited)} signals have no limits: only whether they were recorded was looked at",)
+        if unlimited
+        else ()
+    )
     return Outcome("signals", entries, found, notes, done=bool(entries))
 
 
@@ -107,38 +113,51 @@ def _excursion(
     longest = max(there, key=lambda e: e.hours)
     worst = max(there, key=lambda e: _beyond(e.worst, low, high))
     yield Found(
-        "limit_excursion", (f"signals/{step.equipment_id}/{signal}/{step.name}",),
+        "limit_excursion",
+        (f"signals/{step.equipment_id}/{signal}/{step.name}",),
         f"{signal.replace('_', ' ')} of {step.equipment_id} was outside {_limits(low, high, unit)} during "
-        f"{step.name.replace('_', ' ')}: {_times(there)}, the longest {longest.hours:.1f} h, worst {worst.worst:.4g} {unit}",
+        f"{step.name.replace('_', ' ')}: {_times(there)}, "
+        f"the longest {longest.hours:.1f} h, worst {worst.worst:.4g} {unit}".rstrip(),
         _at(there[0].begin),
-        {"signal": signal, "value": worst.worst, "lower_limit": low, "upper_limit": high, "unit": unit,
-         "hours": longest.hours, "times": len(there)},
-        until=_at(there[-1].end), measure=longest.hours, entries=0 if silent else 1, step=step.name,
-        equipment_id=step.equipment_id, rows=tuple(f"readings/{step.equipment_id}/{signal}/{_at(e.worst_at).isoformat()}"
-                                                   for e in there[:5]),
+        {
+            "signal": signal,
+            "value": worst.worst,
+            "lower_limit": low,
+            "upper_limit": high,
+            "unit": unit,
+            "hours": longest.hours,
+            "times": len(there),
+        },
+        until=_at(there[-1].end),
+        measure=longest.hours,
+        entries=0 if silent else 1,
+        step=step.name,
+        equipment_id=step.equipment_id,
+        rows=tuple(f"readings/{step.equipment_id}/{signal}/{_at(e.worst_at).isoformat()}" for e in there[:5]),
     )
 
 
-def _ever_read(case: Case, step: Step, signal: str) -> bool:
-    """Whether the signal was read before the step ended, so that readings can be expected."""
-    first = case.known.keep("first readings", lambda: _first_readings(case))
-    return first.get((step.equipment_id, signal), step.end) < step.end
+def ever_read(case: Case, equipment_id: str, signal: str, step: Step) -> bool:
+    """Whether a signal was read before a step ended, so that readings can be expected."""
+    return first_readings(case).get((equipment_id, signal), step.end) < step.end
 
 
-def _first_readings(case: Case) -> dict[tuple[str, str], pd.Timestamp]:
-    snapshot = case.known.snapshot
+def first_readings(case: Case) -> dict[tuple[str, str], pd.Timestamp]:
+    """(equipment, signal) -> time of the first reading there ever was, those after the review's time included."""
+    return case.known.keep("first readings", lambda: _first_readings(case.known.snapshot))
+
+
+def _first_readings(snapshot: Any) -> dict[tuple[str, str], pd.Timestamp]:
     if hasattr(snapshot, "series"):
         rows = snapshot.series()
     else:
         rows = snapshot.table("readings").astype({"equipment_id": str, "signal": str})
         rows = rows.groupby(["equipment_id", "signal"], as_index=False)["ts"].min().rename(columns={"ts": "first_ts"})
-    return {(str(e), str(s)): pd.Timestamp(t) for e, s, t in zip(
-        rows["equipment_id"], rows["signal"], rows["first_ts"], strict=True)}
+    columns = (rows["equipment_id"], rows["signal"], rows["first_ts"])
+    return {(str(e), str(s)): pd.Timestamp(t) for e, s, t in zip(*columns, strict=True)}
 
 
-def _silence(
-    case: Case, step: Step, signals: list[str], read: dict[str, Series]
-) -> Iterator[Found]:
+def _silence(case: Case, step: Step, signals: list[str], read: dict[str, Series]) -> Iterator[Found]:
     """Signals without a usable reading, and holes in those that have some, told together where they are the same."""
     if step.hours < _LEAST_STEP_H or not signals:
         return
@@ -153,18 +172,27 @@ def _silence(
             none.append(signal)
             continue
         edges = np.concatenate([[begin], ts, [end]])
-        length = [(int(b - a) / _HOUR_US - _overlap(stops, int(a), int(b)), int(a), int(b))
-                  for a, b in zip(edges[:-1], edges[1:], strict=True) if b - a > _HOUR_US]
+        length = [
+            (int(b - a) / _HOUR_US - _overlap(stops, int(a), int(b)), int(a), int(b))
+            for a, b in pairwise(edges.tolist())
+            if b - a > _HOUR_US
+        ]
         if length:
             holes.append((signal, *max(length)))
     if none and running >= _LEAST_STEP_H:
         every = len(none) == len(signals)
         what = "no signal" if every else f"{len(none)} of {len(signals)} signals not: {', '.join(none)}"
         yield Found(
-            "readings_missing", (f"readings/{step.equipment_id}/{step.name}",),
+            "readings_missing",
+            (f"readings/{step.equipment_id}/{step.name}",),
             f"{step.equipment_id} has {'no usable reading' if every else 'readings, but ' + what} during "
-            f"{step.name.replace('_', ' ')}" + (f" ({step.hours:.0f} h)" if every else ""), step.start,
-            {"signals": none}, until=step.end, measure=float(every), entries=len(none), step=step.name,
+            f"{step.name.replace('_', ' ')}" + (f" ({step.hours:.0f} h)" if every else ""),
+            step.start,
+            {"signals": none},
+            until=step.end,
+            measure=float(every),
+            entries=len(none),
+            step=step.name,
             equipment_id=step.equipment_id,
         )
     if holes:
@@ -172,11 +200,17 @@ def _silence(
         serious = [h for h in holes if case.rules.severity("readings_gap", h[1]) is not None] or holes
         names = [h[0] for h in serious]
         yield Found(
-            "readings_gap", (f"readings/{step.equipment_id}/{step.name}/gap",),
+            "readings_gap",
+            (f"readings/{step.equipment_id}/{step.name}/gap",),
             f"{len(names)} of {len(signals)} signals of {step.equipment_id} have no usable reading for "
-            f"{longest[1]:.1f} h during {step.name.replace('_', ' ')}", _at(longest[2]),
-            {"signals": names, "hours": longest[1]}, until=_at(longest[3]), measure=longest[1], entries=len(names),
-            step=step.name, equipment_id=step.equipment_id,
+            f"{longest[1]:.1f} h during {step.name.replace('_', ' ')}",
+            _at(longest[2]),
+            {"signals": names, "hours": longest[1]},
+            until=_at(longest[3]),
+            measure=longest[1],
+            entries=len(names),
+            step=step.name,
+            equipment_id=step.equipment_id,
         )
 
 
@@ -197,28 +231,36 @@ def check_environment(case: Case) -> Outcome:
         limits = limits_of(case, room)
         read = case.readings(room, min(s.start for s in steps) - AROUND, max(s.end for s in steps) + AROUND)
         for step in steps:
-            signals = [s for s in sorted(limits) if any(v is not None for v in limits[s][:2]) and _room_read(case, room, s, step)]
+            signals = [
+                s
+                for s in sorted(limits)
+                if any(v is not None for v in limits[s][:2]) and ever_read(case, room, s, step)
+            ]
             entries += len(signals)
             none = [s for s in signals if not _within(read.get(s), step)]
             if none and step.hours >= 2 * _LEAST_STEP_H:
                 every = len(none) == len(signals)
                 yield_text = "no usable reading" if every else f"no usable reading of {', '.join(none)}"
-                found.append(Found(
-                    "readings_missing", (f"readings/{room}/{step.name}",), f"{room} has {yield_text} during "
-                    f"{step.name.replace('_', ' ')} ({step.hours:.0f} h)", step.start, {"signals": none},
-                    until=step.end, measure=float(every), entries=len(none), step=step.name, equipment_id=room,
-                ))
+                found.append(
+                    Found(
+                        "readings_missing",
+                        (f"readings/{room}/{step.name}",),
+                        f"{room} has {yield_text} during {step.name.replace('_', ' ')} ({step.hours:.0f} h)",
+                        step.start,
+                        {"signals": none},
+                        until=step.end,
+                        measure=float(every),
+                        entries=len(none),
+                        step=step.name,
+                        equipment_id=room,
+                    )
+                )
             for signal in signals:
                 series = read.get(signal)
                 if series is not None and signal not in none:
                     found += _of_room(case, room, step, signal, series, limits[signal])
     notes = () if case.rooms else ("the equipment of this batch stands in no recorded room",)
     return Outcome("environment", entries, found, notes, done=bool(entries))
-
-
-def _room_read(case: Case, room: str, signal: str, step: Step) -> bool:
-    first = case.known.keep("first readings", lambda: _first_readings(case))
-    return first.get((room, signal), step.end) < step.end
 
 
 def _within(series: Series | None, step: Step) -> bool:
@@ -239,13 +281,25 @@ def _of_room(
     longest = max(there, key=lambda e: e.hours)
     worst = max(there, key=lambda e: _beyond(e.worst, low, high))
     yield Found(
-        "environment_excursion", (f"signals/{room}/{signal}/{step.name}",),
+        "environment_excursion",
+        (f"signals/{room}/{signal}/{step.name}",),
         f"{signal.replace('_', ' ')} of {room} was outside {_limits(low, high, unit)} during "
-        f"{step.name.replace('_', ' ')}: {_times(there)}, the longest {longest.hours:.1f} h, worst {worst.worst:.4g} {unit}",
+        f"{step.name.replace('_', ' ')}: {_times(there)}, "
+        f"the longest {longest.hours:.1f} h, worst {worst.worst:.4g} {unit}".rstrip(),
         _at(there[0].begin),
-        {"signal": signal, "value": worst.worst, "lower_limit": low, "upper_limit": high, "unit": unit,
-         "hours": longest.hours, "times": len(there)},
-        until=_at(there[-1].end), measure=longest.hours, step=step.name, equipment_id=room,
+        {
+            "signal": signal,
+            "value": worst.worst,
+            "lower_limit": low,
+            "upper_limit": high,
+            "unit": unit,
+            "hours": longest.hours,
+            "times": len(there),
+        },
+        until=_at(there[-1].end),
+        measure=longest.hours,
+        step=step.name,
+        equipment_id=room,
         rows=tuple(f"readings/{room}/{signal}/{_at(e.worst_at).isoformat()}" for e in there[:5]),
     )
 

@@ -25,9 +25,13 @@ def check(case: Case) -> Outcome:
     missing = [s for s in sorted(usual) if s not in have and _is_due(case, usual[s])]
     found += [
         Found(
-            "step_missing", (f"batch_steps/{case.batch_id}/{s}",), f"{s.replace('_', ' ')} is not recorded; "
-            f"{len(usual[s])} of the last {len(case.peers)} batches of {case.product} have it", case.until,
-            {"step": s, "limit": "a step"}, step=s,
+            "step_missing",
+            (f"batch_steps/{case.batch_id}/{s}",),
+            f"{s.replace('_', ' ')} is not recorded; "
+            f"{len(usual[s])} of the last {len(case.peers)} batches of {case.product} have it",
+            case.until,
+            {"step": s, "limit": "a step"},
+            step=s,
         )
         for s in missing
     ]
@@ -40,8 +44,11 @@ def check(case: Case) -> Outcome:
     if case.ended is not None:
         made = list(_yield(case))
         entries, found = entries + 1, [*found, *made]
-    notes = () if enough else (f"only {len(case.peers)} other batches of {case.product}: what its record ought to hold "
-                               "is not known",)
+    notes = (
+        ()
+        if enough
+        else (f"only {len(case.peers)} other batches of {case.product}: what its record ought to hold is not known",)
+    )
     return Outcome("record", entries, found, notes, done=bool(entries))
 
 
@@ -63,15 +70,25 @@ def _is_due(case: Case, rows: list[Mapping[str, Any]]) -> bool:
 def _step(case: Case, step: Step, usual: list[Mapping[str, Any]] | None) -> Iterator[Found]:
     key, said = f"batch_steps/{case.batch_id}/{step.name}", step.name.replace("_", " ")
     if not step.ended and case.ended is not None:
-        yield Found("step_open", (key,), f"{said} has no end, and the batch has ended", step.start,
-                    {"limit": "an end"}, step=step.name)
+        yield Found(
+            "step_open",
+            (key,),
+            f"{said} has no end, and the batch has ended",
+            step.start,
+            {"limit": "an end"},
+            step=step.name,
+        )
     if usual and not step.equipment_id:
         named = sum(pd.notna(r["equipment_id"]) for r in usual)
         if named >= case.rules.settings.peers_share * len(usual):
             yield Found(
-                "step_without_equipment", (key, "equipment"), f"{said} names no equipment; {named} of {len(usual)} of the "
-                "product's batches do: its stops, alarms and readings cannot be looked at", step.start,
-                {"limit": "an equipment"}, step=step.name,
+                "step_without_equipment",
+                (key, "equipment"),
+                f"{said} names no equipment; {named} of {len(usual)} of the "
+                "product's batches do: its stops, alarms and readings cannot be looked at",
+                step.start,
+                {"limit": "an equipment"},
+                step=step.name,
             )
 
 
@@ -90,21 +107,34 @@ def _values(case: Case, step: Step, rows: list[Mapping[str, Any]] | None) -> tup
         if value is None:
             if len(earlier) >= settings.peers_share * len(rows):
                 looked += 1
-                found.append(Found(
-                    "step_value_missing", (f"batch_steps/{case.batch_id}/{step.name}/{column}",),
-                    f"{said} was not recorded; {len(earlier)} of {len(rows)} of the product's batches have it", step.end,
-                    {"value": column, "limit": "a value"}, step=step.name, equipment_id=step.equipment_id,
-                ))
+                found.append(
+                    Found(
+                        "step_value_missing",
+                        (f"batch_steps/{case.batch_id}/{step.name}/{column}",),
+                        f"{said} was not recorded; {len(earlier)} of {len(rows)} of the product's batches have it",
+                        step.end,
+                        {"value": column, "limit": "a value"},
+                        step=step.name,
+                        equipment_id=step.equipment_id,
+                    )
+                )
             continue
         looked += 1
         far = distance(value, earlier) if len(earlier) >= settings.trend_least else None
         if far is not None:
-            found.append(Found(
-                "step_value_unusual", (f"batch_steps/{case.batch_id}/{step.name}/{column}",),
-                f"{said} is {value:g}, {far[0]:.1f} standard deviations from {len(earlier)} batches of the product "
-                f"(median {far[1]:.4g})", step.end, {"value": value, "name": column}, measure=far[0], step=step.name,
-                equipment_id=step.equipment_id,
-            ))
+            found.append(
+                Found(
+                    "step_value_unusual",
+                    (f"batch_steps/{case.batch_id}/{step.name}/{column}",),
+                    f"{said} is {value:g}, {far[0]:.1f} standard deviations from {len(earlier)} batches of the product "
+                    f"(median {far[1]:.4g})",
+                    step.end,
+                    {"value": value, "name": column},
+                    measure=far[0],
+                    step=step.name,
+                    equipment_id=step.equipment_id,
+                )
+            )
     return looked, found
 
 
@@ -114,14 +144,24 @@ def _yield(case: Case) -> Iterator[Found]:
     key = f"batches/{case.batch_id}"
     if value is None:
         if len(peers) >= max(case.rules.settings.least_peers, case.rules.settings.peers_share * len(case.peers)):
-            yield Found("step_value_missing", (key, "yield_pct"), "the batch has ended and has no yield; the product's "
-                        "other batches have one", case.ended, {"value": "yield_pct", "limit": "a value"})
+            yield Found(
+                "step_value_missing",
+                (key, "yield_pct"),
+                "the batch has ended and has no yield; the product's other batches have one",
+                case.ended,
+                {"value": "yield_pct", "limit": "a value"},
+            )
         return
     far = distance(value, peers) if len(peers) >= case.rules.settings.trend_least else None
     if far is not None:
         yield Found(
-            "yield_unusual", (key, "yield"), f"yield is {value:g} %, {far[0]:.1f} standard deviations from {len(peers)} "
-            f"batches of the product (median {far[1]:.4g} %)", case.ended, {"value": value, "unit": "%"}, measure=far[0],
+            "yield_unusual",
+            (key, "yield"),
+            f"yield is {value:g} %, {far[0]:.1f} standard deviations from {len(peers)} "
+            f"batches of the product (median {far[1]:.4g} %)",
+            case.ended,
+            {"value": value, "unit": "%"},
+            measure=far[0],
         )
 
 
@@ -141,8 +181,12 @@ def check_release(case: Case) -> Outcome:
     since = (case.t - case.ended) / _HOUR
     said = f"; nineteen in twenty of the product's are within {usual / 24:.1f} d" if usual > 0 else ""
     found = Found(
-        "record_incomplete", (f"dispositions/{case.batch_id}",), f"the batch ended and its record is not complete{said}",
-        case.ended, {"limit": "a complete record"}, measure=since / usual if usual > 0 else 0.0,
+        "record_incomplete",
+        (f"dispositions/{case.batch_id}",),
+        f"the batch ended and its record is not complete{said}",
+        case.ended,
+        {"limit": "a complete record"},
+        measure=since / usual if usual > 0 else 0.0,
     )
     return Outcome("release record", 1, (found,))
 
@@ -150,8 +194,11 @@ def check_release(case: Case) -> Outcome:
 def disposition(case: Case) -> dict[str, Any]:
     """What people have decided about the batch, as it was known; never set here."""
     rows = case.known.rows("dispositions", "batch_id", case.batch_id)
-    row = rows.iloc[-1] if len(rows) else None
-    decided = word(row["decision"]) if row is not None else ""
-    return {"decision": decided or None, "decided_by": "a person, in the quality system" if decided else None,
-            "disposed_at": row["disposed_at"].isoformat() if decided and pd.notna(row["disposed_at"]) else None,
-            "set_by_software": False}
+    row: Mapping[str, Any] = rows.iloc[-1].to_dict() if len(rows) else {}
+    decided = word(row.get("decision"))
+    return {
+        "decision": decided or None,
+        "decided_by": "a person, in the quality system" if decided else None,
+        "disposed_at": row["disposed_at"].isoformat() if decided and pd.notna(row["disposed_at"]) else None,
+        "set_by_software": False,
+    }

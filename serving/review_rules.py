@@ -63,9 +63,9 @@ class Settings(Strict):
 
 
 class _File(Strict):
-    rules: dict[str, Rule] = {}
+    rules: dict[str, Rule]
     settings: Settings
-    not_expected: dict[str, Annotated[str, Field(min_length=1)]] = {}
+    not_expected: dict[str, Annotated[str, Field(min_length=1)]]
 
     @model_validator(mode="after")
     def _known(self) -> _File:
@@ -73,18 +73,24 @@ class _File(Strict):
         for name, rule in self.rules.items():
             kind = KINDS.get(name)
             if kind is None:
-                wrong.append(f"found rules.{name}, which is no kind of exception, allowed: {listing(KINDS, 60)}"
-                             + (f"; {near}" if (near := nearest(name, KINDS)) else ""))
+                wrong.append(
+                    f"found rules.{name}, which is no kind of exception, allowed: {listing(KINDS, 60)}"
+                    + (f"; {near}" if (near := nearest(name, KINDS)) else "")
+                )
             elif isinstance(rule, Steps) and not kind.measure:
                 wrong.append(f"found measures for rules.{name}, which has none, allowed: critical, major or minor")
             elif rule == AS_RECORDED and not kind.recorded:
-                wrong.append(f"found {AS_RECORDED} for rules.{name}, whose records carry no severity, allowed: "
-                             "critical, major or minor")
+                wrong.append(
+                    f"found {AS_RECORDED} for rules.{name}, whose records carry no severity, allowed: "
+                    "critical, major or minor"
+                )
         for block, names in (("settings.feeds", self.settings.feeds), ("not_expected", self.not_expected)):
             for name in names:
                 if name not in RECORDS:
-                    wrong.append(f"found {block}.{name}, allowed: {listing(RECORDS, 20)}"
-                                 + (f"; {near}" if (near := nearest(name, RECORDS)) else ""))
+                    wrong.append(
+                        f"found {block}.{name}, allowed: {listing(RECORDS, 20)}"
+                        + (f"; {near}" if (near := nearest(name, RECORDS)) else "")
+                    )
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
@@ -141,8 +147,10 @@ def merged(given: Any, path: Path) -> Rules:
     except ValidationError as error:
         lines = problems(path, error, _File)
         raise SiteError(
-            "bad_review", f"{path} has {len(lines)} problem(s)",
-            hint="mend them in the file; docs/reference/review-yaml.md explains each key", details=lines,
+            "bad_review",
+            f"{path} has {len(lines)} problem(s)",
+            hint="mend them in the file; docs/reference/review-yaml.md explains each key",
+            details=lines,
         ) from error
     return Rules(read.rules, read.settings, read.not_expected)
 

@@ -14,7 +14,7 @@ _MAD = 1.4826  # of a normal distribution: standard deviation / median absolute 
 
 
 def distance(value: float, earlier: np.ndarray) -> tuple[float, float, float] | None:
-    """(distance, median, spread): |value − median| in robust standard deviations, 1.4826 × the median absolute deviation.
+    """(distance, median, spread): |value − median| in robust standard deviations (1.4826 × median absolute deviation).
 
     Where more than half of the earlier values are equal, the plain standard deviation. None where they do not vary.
     """

@@ -18,20 +18,20 @@ from serving.review_case import Case
 from serving.review_finding import Outcome, Raised, evidence_hash, exception_id, plain_json
 from serving.review_kinds import CHECKS, KINDS, SEVERITIES, STEADYLINE
 
-PLANT_CHECKS: tuple[Callable[[Case], Outcome], ...] = (
-    review_lab.check,
-    review_lots.check,
-    review_lots.check_genealogy,
-    review_records.check,
-    review_records.check_release,
-    review_equipment.check_orders,
-    review_equipment.check_downtime,
-    review_equipment.check_alarms,
-    review_readings.check,
-    review_readings.check_environment,
-    review_equipment.check_deviations,
-    review_feeds.check,
-)
+PLANT_CHECKS: dict[str, Callable[[Case], Outcome]] = {
+    "laboratory": review_lab.check,
+    "materials": review_lots.check,
+    "genealogy": review_lots.check_genealogy,
+    "record": review_records.check,
+    "release record": review_records.check_release,
+    "maintenance": review_equipment.check_orders,
+    "downtime": review_equipment.check_downtime,
+    "alarms": review_equipment.check_alarms,
+    "signals": review_readings.check,
+    "environment": review_readings.check_environment,
+    "deviations": review_equipment.check_deviations,
+    "feeds": review_feeds.check,
+}
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def review(case: Case, predicted: Sequence[Outcome] = (), models: Mapping[str, A
     predicted: what the models say, each of the checks `predicted results` and `predicted failures`; one that is not
     given is told as not done. models: versions that they come from.
     """
-    outcomes = [check(case) for check in PLANT_CHECKS]
+    outcomes = [_not_done(case, name) or check(case) for name, check in PLANT_CHECKS.items()]
     given = {o.check for o in predicted}
     outcomes += predicted
     outcomes += [
@@ -124,6 +124,16 @@ def review(case: Case, predicted: Sequence[Outcome] = (), models: Mapping[str, A
     order = {name: i for i, name in enumerate(CHECKS)}
     checked.sort(key=lambda c: order[c.name])
     return Review(case, tuple(sorted(raised, key=_rank)), tuple(checked), models or {})
+
+
+def _not_done(case: Case, name: str) -> Outcome | None:
+    """Why a check cannot be done; the check of the feeds raises it."""
+    table = CHECKS[name].table
+    if table in case.rules.not_expected:
+        return Outcome(name, 0, (), (f"the site declares: {case.rules.not_expected[table]}",), done=False)
+    if table and table not in case.plant.systems:
+        return Outcome(name, 0, (), (f"the site connects no {table.replace('_', ' ')}",), done=False)
+    return None
 
 
 def _raise(case: Case, outcome: Outcome, found: Any) -> Raised | None:

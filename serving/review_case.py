@@ -111,6 +111,7 @@ class Known:
                 _chosen(stretch, set(equipment), low, high)
                 for stretch in stretches(files(READINGS), columns, between=(low, high), equipment=set(equipment))
             ]
+            parts = [p for p in parts if len(p)]
             frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
         else:
             frame = self.snapshot.table(READINGS)

@@ -40,6 +40,8 @@ def _few(case: Case) -> str:
 def _approved(case: Case, row: Row, results: list[Row], habits: Mapping[str, Habit]) -> Iterator[Found]:
     """At most one exception by value of each result, and what happened to its entry."""
     judged = _by_value(case, row, results)
+    if judged is not None and judged.kind == "lab_without_value" and not _has_values(case, row, habits):
+        judged = None
     if judged is not None:
         yield judged
     yield from _corrected(case, row, 0 if judged else 1)
@@ -54,6 +56,12 @@ def _approved(case: Case, row: Row, results: list[Row], habits: Mapping[str, Hab
             measure=took / slow,
             entries=0 if judged else 1,
         )
+
+
+def _has_values(case: Case, row: Row, habits: Mapping[str, Habit]) -> bool:
+    """Whether results of the attribute usually carry a value; where that is not known, they do."""
+    habit = habits.get(str(row["attribute"]))
+    return habit is None or habit.share >= case.rules.settings.peers_share
 
 
 def _by_value(case: Case, row: Row, results: list[Row]) -> Found | None:

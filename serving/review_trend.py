@@ -10,21 +10,27 @@ import pandas as pd
 from features.asof import micros, moment
 from serving.review_case import Case, Known
 
+_NO_SPREAD = 10.0  # distance from what never varied
 _MAD = 1.4826  # of a normal distribution: standard deviation / median absolute deviation
 
 
-def distance(value: float, earlier: np.ndarray) -> tuple[float, float, float] | None:
-    """(distance, median, spread): |value − median| in robust standard deviations (1.4826 × median absolute deviation).
+def distance(value: float, earlier: np.ndarray) -> tuple[float, str] | None:
+    """How far a value lies beyond all earlier ones, and their range in words.
 
-    Where more than half of the earlier values are equal, the plain standard deviation. None where they do not vary.
+    In robust standard deviations (1.4826 × median absolute deviation) from their median; where more than half of them
+    are equal, in plain ones; 10 where they are all the same. None for a value that does not lie beyond all of them:
+    what came before is not unusual, however it is spread.
     """
+    low, high = float(earlier.min()), float(earlier.max())
+    if low <= value <= high:
+        return None
     median = float(np.median(earlier))
     spread = _MAD * float(np.median(np.abs(earlier - median)))
     if spread <= 1e-9 * max(1.0, abs(median)):
         spread = float(np.std(earlier))
     if spread <= 1e-9 * max(1.0, abs(median)):
-        return None
-    return abs(value - median) / spread, median, spread
+        return _NO_SPREAD, f"always {median:.4g}"
+    return abs(value - median) / spread, f"{low:.4g} to {high:.4g}, median {median:.4g}"
 
 
 def outside(value: float | None, low: float | None, high: float | None) -> bool:
@@ -77,7 +83,9 @@ def _line(rows: pd.DataFrame, of: str) -> Line:
 
 @dataclass(frozen=True)
 class Habit:
-    """What the peers of a batch have of one thing. share: of the peers; late, slow: hours, 95 % are sooner.
+    """What the peers of a batch have of one attribute. share: of the peers that have a sample, or a value of it.
+
+    late, slow: hours, 95 % are sooner.
 
     late: from the start of the batch to the sample; slow: from the sample to its approval. NaN: not known.
     """
@@ -100,7 +108,8 @@ def lab_habits(case: Case) -> dict[str, Habit]:
     out = {}
     for attribute, own in rows.groupby("attribute", observed=True):
         first = own.sort_values("sampled_at", kind="stable").drop_duplicates("batch_id")
-        share = len(first) / len(peers)
+        told = own["value"].notna() | own["approved_at"].isna() | (own["status"].astype(object) == "invalidated")
+        share = own.loc[told, "batch_id"].nunique() / len(peers)
         out[str(attribute)] = Habit(share, _most(first["late"]), _most(own["slow"]))
     return out
 

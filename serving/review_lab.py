@@ -115,8 +115,7 @@ def _by_value(case: Case, row: Row, results: list[Row]) -> Found | None:
     return _found(
         "lab_unusual",
         row,
-        f"{_shown(value, unit)} lies {far[0]:.1f} standard deviations from the last {len(earlier)} of {case.product} "
-        f"(median {far[1]:.4g})",
+        f"{_shown(value, unit)} lies beyond the last {len(earlier)} of {case.product} ({far[1]})",
         {"value": value},
         measure=far[0],
     )

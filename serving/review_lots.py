@@ -65,8 +65,7 @@ def suspicious(known: Known, settings: Any, link: Link, row: Row) -> Iterator[Fo
                 "lot_unusual",
                 link,
                 row,
-                f"{shown} lies {far[0]:.1f} standard deviations from the last "
-                f"{len(earlier)} lots of {material.replace('_', ' ')} (median {far[1]:.4g})",
+                f"{shown} lies beyond the last {len(earlier)} lots of {material.replace('_', ' ')} ({far[1]})",
                 measure=far[0],
             )
 

@@ -126,8 +126,7 @@ def _values(case: Case, step: Step, rows: list[Mapping[str, Any]] | None) -> tup
                 Found(
                     "step_value_unusual",
                     (f"batch_steps/{case.batch_id}/{step.name}/{column}",),
-                    f"{said} is {value:g}, {far[0]:.1f} standard deviations from {len(earlier)} batches of the product "
-                    f"(median {far[1]:.4g})",
+                    f"{said} is {value:g}, beyond the last {len(earlier)} batches of {case.product} ({far[1]})",
                     step.end,
                     {"value": value, "name": column},
                     measure=far[0],
@@ -157,8 +156,7 @@ def _yield(case: Case) -> Iterator[Found]:
         yield Found(
             "yield_unusual",
             (key, "yield"),
-            f"yield is {value:g} %, {far[0]:.1f} standard deviations from {len(peers)} "
-            f"batches of the product (median {far[1]:.4g} %)",
+            f"yield is {value:g} %, beyond the last {len(peers)} batches of {case.product} ({far[1]})",
             case.ended,
             {"value": value, "unit": "%"},
             measure=far[0],

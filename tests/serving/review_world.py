@@ -1,0 +1,473 @@
+"""A plant made for reviews: 200 batches whose records are clean in every system, and exceptions planted in known places.
+
+What is planted names the batches that it concerns, found here by brute force and not by the code under test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from plant.snapshot import latest_time
+from plant.tables import TABLES, conform, empty_frame
+from serving.review_case import Plant
+from serving.review_kinds import RECORDS
+from serving.review_rules import Rules
+
+START = pd.Timestamp("2026-01-05T00:00:00Z")
+HOUR, DAY = pd.Timedelta(hours=1), pd.Timedelta(days=1)
+BATCHES, EVERY = 200, 12 * HOUR
+STEPS = (("granulation", "gran", 1, 5), ("compression", "press", 7, 6), ("coating", "coater", 14, 4))  # starts, lasts [h]
+LASTS = 19 * HOUR
+END = START + (BATCHES - 1) * EVERY + LASTS + 21 * DAY
+MACHINES = [f"{kind}-{n}" for _, kind, *_ in STEPS for n in (1, 2)]
+ROOM = {m: "room-1" if m.startswith("gran") else "room-2" for m in MACHINES}
+SIGNALS = {"temperature": (40.0, 60.0, "degC"), "vibration": (0.0, 5.0, "mm/s")}
+ROOM_SIGNALS = {"relative_humidity": (25.0, 60.0, "%"), "differential_pressure": (8.0, 25.0, "Pa")}
+# attribute -> lower, upper, usual, spread, days to approval
+LAB = {
+    "assay": (95.0, 105.0, 100.0, 0.8, 3.0), "hardness": (80.0, 120.0, 100.0, 3.0, 0.4),
+    "dissolution": (80.0, None, 92.0, 1.5, 3.0), "impurities": (None, 0.5, 0.2, 0.03, 3.5),
+}
+LOTS = {"api": ("purity", 98.0, 102.0, 100.0, 0.3, 10), "lactose": ("moisture", 3.0, 7.0, 5.0, 0.3, 12),
+        "film": ("viscosity", 200.0, 300.0, 250.0, 8.0, 16)}
+SYSTEMS = {**RECORDS, "signals": "historian", "equipment": "CMMS", "batches": "MES"}
+
+
+@dataclass(frozen=True)
+class Planted:
+    """An exception that is known to be there. key: part of the rows it rests on; also: kinds that follow from it."""
+
+    kind: str
+    severity: str
+    key: str
+    batches: frozenset[str]
+    also: frozenset[str] = frozenset()
+
+
+@dataclass
+class World:
+    """Canonical tables as a snapshot, each conformed once."""
+
+    tables: dict[str, pd.DataFrame]
+    planted: list[Planted] = field(default_factory=list)
+    data_version: str = "planted@1"
+
+    def __post_init__(self) -> None:
+        self.tables = {n: conform(TABLES[n], f.reset_index(drop=True)) for n, f in self.tables.items()}
+
+    def table(self, name: str) -> pd.DataFrame:
+        return self.tables[name] if name in self.tables else empty_frame(TABLES[name])
+
+    @cached_property
+    def data_end(self) -> pd.Timestamp:
+        return latest_time(self.tables)
+
+    @property
+    def batch_ids(self) -> list[str]:
+        return [b for b in self.tables["batches"]["batch_id"] if b.startswith("B")]
+
+    def without(self, *names: str) -> World:
+        """The same plant with a feed dropped: connected, and empty."""
+        return World({n: f for n, f in self.tables.items() if n not in names}, self.planted)
+
+
+def plant_of(rules: Rules, without: Iterable[str] = ()) -> Plant:
+    return Plant("planted", "Europe/Dublin", True, rules, {t: s for t, s in SYSTEMS.items() if t not in set(without)})
+
+
+def batch(i: int) -> str:
+    return f"B{i:03d}"
+
+
+def begin(i: int) -> pd.Timestamp:
+    return START + i * EVERY
+
+
+def uses() -> list[tuple[str, str, str, pd.Timestamp, pd.Timestamp]]:
+    """(batch, step, machine, start, end) of every step."""
+    return [
+        (batch(i), step, f"{kind}-{i % 2 + 1}", begin(i) + start * HOUR, begin(i) + (start + lasts) * HOUR)
+        for i in range(BATCHES) for step, kind, start, lasts in STEPS
+    ]
+
+
+def clean(seed: int) -> dict[str, pd.DataFrame]:
+    """Records without an exception."""
+    rng = np.random.default_rng(seed)
+    return {
+        "equipment": pd.DataFrame({
+            "equipment_id": [*MACHINES, "room-1", "room-2"],
+            "equipment_class": [m.split("-")[0] for m in MACHINES] + ["room"] * 2,
+            "parent_id": [*(ROOM[m] for m in MACHINES), None, None],
+        }),
+        "signals": _signals(), "readings": _readings(rng), "events": _events(rng), "downtime": _downtime(rng),
+        "work_orders": _orders(), **_made(rng), "genealogy": _genealogy(rng), "lab_results": _results(rng),
+        "deviations": _deviations(), "dispositions": _dispositions(rng),
+    }
+
+
+def _signals() -> pd.DataFrame:
+    of = [(m, SIGNALS) for m in MACHINES] + [(r, ROOM_SIGNALS) for r in ("room-1", "room-2")]
+    rows = [(m, s, unit, low, high) for m, signals in of for s, (low, high, unit) in signals.items()]
+    return pd.DataFrame(rows, columns=["equipment_id", "signal", "unit", "low", "high"])
+
+
+def _readings(rng: np.random.Generator) -> pd.DataFrame:
+    parts = []
+    for _, _, machine, start, end in uses():
+        ts = pd.date_range(start + pd.Timedelta(minutes=5), end, freq="20min")
+        for signal, usual in (("temperature", 50.0), ("vibration", 2.5)):
+            parts.append(pd.DataFrame({"equipment_id": machine, "signal": signal, "ts": ts,
+                                       "value": rng.normal(usual, 0.4, len(ts))}))
+    hours = pd.date_range(START - 2 * DAY, END, freq="1h")
+    for room in ("room-1", "room-2"):
+        for signal, usual in (("relative_humidity", 45.0), ("differential_pressure", 15.0)):
+            parts.append(pd.DataFrame({"equipment_id": room, "signal": signal, "ts": hours,
+                                       "value": rng.normal(usual, 1.0, len(hours))}))
+    return pd.concat(parts, ignore_index=True).assign(quality="good")
+
+
+def _events(rng: np.random.Generator) -> pd.DataFrame:
+    rows = []
+    for _, _, machine, start, end in uses():
+        rows += [(machine, start, "state", "execute"), (machine, end, "state", "complete")]
+        rows += [(machine, start + (end - start) * float(rng.random()), "alarm", "door_open")] * int(rng.random() < 0.4)
+    out = pd.DataFrame(rows, columns=["equipment_id", "ts", "kind", "code"])
+    return out.assign(event_id=[f"E{n:05d}" for n in range(len(out))])
+
+
+def _downtime(rng: np.random.Generator) -> pd.DataFrame:
+    rows = []
+    for _, _, machine, start, end in uses():
+        for share in rng.random(int(rng.integers(0, 3))):
+            at = start + (end - start - 0.2 * HOUR) * float(share)
+            rows.append((machine, at, at + pd.Timedelta(minutes=int(rng.integers(2, 7))), "jam", False))
+    out = pd.DataFrame(rows, columns=["equipment_id", "started_at", "ended_at", "reason", "planned"])
+    return out.assign(downtime_id=[f"S{n:05d}" for n in range(len(out))])
+
+
+def _orders() -> pd.DataFrame:
+    rows = []
+    for n, machine in enumerate(MACHINES):
+        for kind, every, waits in (("preventive", 30, 6), ("calibration", 40, 3), ("inspection", 20, 2)):
+            due = START + (n * 4 - every) * DAY
+            while due < END:
+                begun = due + waits * DAY
+                rows.append((machine, kind, due, begun, begun + 2 * HOUR))
+                due += every * DAY
+    columns = ["equipment_id", "kind", "opened_at", "started_at", "closed_at"]
+    out = pd.DataFrame(rows, columns=columns).sort_values("opened_at", kind="stable", ignore_index=True)
+    return out.assign(work_order_id=[f"W{n:04d}" for n in range(len(out))])
+
+
+def _made(rng: np.random.Generator) -> dict[str, pd.DataFrame]:
+    batches = [(batch(i), "P10" if i // 5 % 2 else "P20", "L1", begin(i), begin(i) + LASTS, rng.normal(98, 0.3))
+               for i in range(BATCHES)]
+    batches += [(_suspension(n), "Suspension", None, *_mixed(n), rng.normal(99, 0.2)) for n in range(BATCHES // 2)]
+    steps = [(b, step, m, s, e, rng.normal(10, 0.5)) for b, step, m, s, e in uses()]
+    steps += [(_suspension(n), "suspension", None, *_mixed(n), np.nan) for n in range(BATCHES // 2)]
+    return {
+        "batches": pd.DataFrame(batches, columns=["batch_id", "product", "line", "started_at", "ended_at", "yield_pct"]),
+        "batch_steps": pd.DataFrame(steps, columns=["batch_id", "step", "equipment_id", "started_at", "ended_at", "speed"]),
+    }
+
+
+def _suspension(n: int) -> str:
+    return f"C{n:03d}"
+
+
+def _mixed(n: int) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """When the suspension of batches 2n and 2n+1 is made."""
+    return begin(2 * n) - 20 * HOUR, begin(2 * n) - 16 * HOUR
+
+
+def lot_of(material: str, i: int) -> str:
+    return f"{material.upper()}-{i // LOTS[material][5]:02d}"
+
+
+def _genealogy(rng: np.random.Generator) -> pd.DataFrame:
+    rows = []
+    for i in range(BATCHES):
+        rows += [(batch(i), lot_of(m, i), m, "S1", begin(i) - HOUR) for m in ("api", "lactose")]
+        rows.append((batch(i), _suspension(i // 2), "suspension", "in-house", begin(i) - HOUR))
+    rows += [(_suspension(n), lot_of("film", 2 * n), "film", "S2", _mixed(n)[0] - HOUR) for n in range(BATCHES // 2)]
+    out = pd.DataFrame(rows, columns=["batch_id", "material_lot", "material", "supplier", "used_at"])
+    return out.assign(quantity=rng.normal(50, 1, len(out)))
+
+
+def _results(rng: np.random.Generator) -> pd.DataFrame:
+    rows = []
+    for i in range(BATCHES):
+        for attribute, (low, high, usual, spread, days) in LAB.items():
+            sampled = begin(i) + LASTS + HOUR
+            approved = sampled + (days + float(rng.uniform(-0.1, 0.1))) * DAY
+            value = float(np.clip(rng.normal(usual, spread), usual - 3 * spread, usual + 3 * spread))
+            rows.append((batch(i), None, attribute, value, low, high, sampled, approved))
+    for material, (attribute, low, high, usual, spread, lasts) in LOTS.items():
+        for n in range(-(-BATCHES // lasts)):
+            first = begin(n * lasts) - 10 * DAY
+            value = float(np.clip(rng.normal(usual, spread), usual - 3 * spread, usual + 3 * spread))
+            rows.append((None, f"{material.upper()}-{n:02d}", attribute, value, low, high, first, first + 3 * DAY))
+    for n in range(BATCHES // 2):
+        mixed = _mixed(n)[1]
+        value = float(np.clip(rng.normal(300, 10), 270, 330))
+        rows.append((_suspension(n), None, "density", value, 220.0, 380.0, mixed, mixed + 4 * HOUR))
+    columns = ["batch_id", "material_lot", "attribute", "value", "lower_spec", "upper_spec", "sampled_at", "approved_at"]
+    out = pd.DataFrame(rows, columns=columns).astype({"lower_spec": float, "upper_spec": float})
+    return out.assign(result_id=[f"R{n:05d}" for n in range(len(out))], unit="%", status="in_spec")
+
+
+def _deviations() -> pd.DataFrame:
+    """One of every eighth batch, closed long ago."""
+    rows = [(batch(i), "documentation", "minor", begin(i) + 20 * HOUR, begin(i) + 6 * DAY) for i in range(0, BATCHES, 8)]
+    out = pd.DataFrame(rows, columns=["batch_id", "category", "severity", "opened_at", "closed_at"])
+    return out.assign(deviation_id=[f"D{n:03d}" for n in range(len(out))])
+
+
+def _dispositions(rng: np.random.Generator) -> pd.DataFrame:
+    done = [begin(i) + LASTS + float(rng.uniform(1, 3)) * DAY for i in range(BATCHES)]
+    return pd.DataFrame({
+        "batch_id": [batch(i) for i in range(BATCHES)], "record_complete_at": done,
+        "reviewed_at": [t + 5 * DAY for t in done], "disposed_at": [t + 6 * DAY for t in done], "decision": "released",
+    })
+
+
+# Planting
+
+Tables = dict[str, pd.DataFrame]
+Planter = Callable[[Tables, int], Planted]
+
+
+def planted(seed: int, each: int = 4) -> World:
+    """The clean plant with `each` exceptions of every kind, each kind in other batches."""
+    rng = np.random.default_rng([seed, 1])
+    tables, found = clean(seed), []
+    # the first batches are left alone: nobody can know yet what is usual
+    free = list(rng.permutation(np.arange(20, BATCHES - 4)))
+    for planter in PLANTERS:
+        for _ in range(each):
+            found.append(planter(tables, int(free.pop())))
+    for planter in ONCE:
+        found.append(planter(tables, int(free.pop())))
+    return World(tables, found)
+
+
+def _result(t: Tables, i: int, attribute: str) -> int:
+    lab = t["lab_results"]
+    return int(lab.index[(lab["batch_id"] == batch(i)) & (lab["attribute"] == attribute)][0])
+
+
+def _lab(kind: str, severity: str, attribute: str, **changes: object) -> Planter:
+    def plant(t: Tables, i: int) -> Planted:
+        row = _result(t, i, attribute)
+        for column, value in changes.items():
+            t["lab_results"].loc[row, column] = value
+        return Planted(kind, severity, t["lab_results"].loc[row, "result_id"], frozenset([batch(i)]),
+                       frozenset({"lab_approved_late"}))
+    return plant
+
+
+def _lab_missing(t: Tables, i: int) -> Planted:
+    t["lab_results"] = t["lab_results"].drop(index=_result(t, i, "dissolution"))
+    return Planted("lab_missing", "critical", "dissolution", frozenset([batch(i)]))
+
+
+def _lab_repeated(t: Tables, i: int) -> Planted:
+    row = t["lab_results"].loc[[_result(t, i, "impurities")]]
+    t["lab_results"].loc[row.index, ["value", "status"]] = [0.8, "invalidated"]
+    again = row.assign(result_id=row["result_id"] + "b", sampled_at=row["sampled_at"] + DAY)
+    t["lab_results"] = pd.concat([t["lab_results"], again], ignore_index=True)
+    return Planted("lab_invalidated", "major", row["result_id"].iloc[0], frozenset([batch(i)]))
+
+
+def _lab_corrected(t: Tables, i: int) -> Planted:
+    row = t["lab_results"].loc[[_result(t, i, "assay")]]
+    t["lab_results"].loc[row.index, ["value", "status"]] = [94.2, "out_of_spec"]
+    later = row.assign(recorded_at=row["approved_at"] + 2 * DAY)
+    t["lab_results"] = pd.concat([t["lab_results"], later], ignore_index=True)
+    return Planted("lab_corrected", "major", row["result_id"].iloc[0], frozenset([batch(i)]))
+
+
+def _no_genealogy(t: Tables, i: int) -> Planted:
+    t["genealogy"] = t["genealogy"][t["genealogy"]["batch_id"] != batch(i)]
+    return Planted("genealogy_missing", "critical", batch(i), frozenset([batch(i)]))
+
+
+def _no_lot(t: Tables, i: int) -> Planted:
+    g = t["genealogy"]
+    t["genealogy"] = g[~((g["batch_id"] == batch(i)) & (g["material"] == "lactose"))]
+    return Planted("material_missing", "critical", "lactose", frozenset([batch(i)]))
+
+
+def _step(t: Tables, i: int, step: str) -> pd.Index:
+    s = t["batch_steps"]
+    return s.index[(s["batch_id"] == batch(i)) & (s["step"] == step)]
+
+
+def _step_missing(t: Tables, i: int) -> Planted:
+    t["batch_steps"] = t["batch_steps"].drop(index=_step(t, i, "compression"))
+    return Planted("step_missing", "critical", f"{batch(i)}/compression", frozenset([batch(i)]))
+
+
+def _step_value(t: Tables, i: int) -> Planted:
+    t["batch_steps"].loc[_step(t, i, "coating"), "speed"] = np.nan
+    return Planted("step_value_missing", "major", f"{batch(i)}/coating/speed", frozenset([batch(i)]))
+
+
+def _no_equipment(t: Tables, i: int) -> Planted:
+    t["batch_steps"].loc[_step(t, i, "coating"), "equipment_id"] = None
+    return Planted("step_without_equipment", "major", f"{batch(i)}/coating", frozenset([batch(i)]))
+
+
+def _no_record(t: Tables, i: int) -> Planted:
+    t["dispositions"] = t["dispositions"][t["dispositions"]["batch_id"] != batch(i)]
+    return Planted("record_incomplete", "major", batch(i), frozenset([batch(i)]))
+
+
+def _of(i: int, step: str) -> tuple[str, pd.Timestamp, pd.Timestamp]:
+    return next((m, s, e) for b, name, m, s, e in uses() if b == batch(i) and name == step)
+
+
+def _breakdown(t: Tables, i: int) -> Planted:
+    machine, start, _ = _of(i, "compression")
+    row = {"downtime_id": f"X{i}", "equipment_id": machine, "started_at": start + HOUR, "ended_at": start + 2.5 * HOUR,
+           "reason": "breakdown", "planned": False}
+    t["downtime"] = pd.concat([t["downtime"], pd.DataFrame([row])], ignore_index=True)
+    return Planted("breakdown", "major", f"X{i}", frozenset([batch(i)]))
+
+
+def _alarms(t: Tables, i: int) -> Planted:
+    machine, start, _ = _of(i, "compression")
+    rows = [{"event_id": f"X{i}-{n}", "equipment_id": machine, "ts": start + HOUR + n * pd.Timedelta(minutes=9),
+             "kind": "alarm", "code": "force_limit"} for n in range(16)]
+    t["events"] = pd.concat([t["events"], pd.DataFrame(rows)], ignore_index=True)
+    return Planted("alarms", "major", "force_limit", frozenset([batch(i)]))
+
+
+def _excursion(t: Tables, i: int) -> Planted:
+    machine, start, end = _of(i, "compression")
+    r = t["readings"]
+    where = (r["equipment_id"] == machine) & (r["signal"] == "temperature") & (r["ts"] >= start + HOUR) & (r["ts"] <= end)
+    t["readings"].loc[where, "value"] = 66.0
+    return Planted("limit_excursion", "major", f"{machine}/temperature", frozenset([batch(i)]))
+
+
+def _no_readings(t: Tables, i: int) -> Planted:
+    machine, start, end = _of(i, "coating")
+    r = t["readings"]
+    t["readings"] = r[~((r["equipment_id"] == machine) & (r["ts"] >= start) & (r["ts"] <= end))]
+    return Planted("readings_missing", "critical", f"{machine}/coating", frozenset([batch(i)]))
+
+
+def _deviation(t: Tables, **row: object) -> None:
+    row = {"deviation_id": f"X{len(t['deviations'])}", "category": "equipment", "severity": "critical", **row}
+    t["deviations"] = pd.concat([t["deviations"], pd.DataFrame([row])], ignore_index=True)
+
+
+def _open_deviation(t: Tables, i: int) -> Planted:
+    _deviation(t, batch_id=batch(i), opened_at=begin(i) + 6 * HOUR)
+    return Planted("open_deviation", "critical", t["deviations"]["deviation_id"].iloc[-1], frozenset([batch(i)]))
+
+
+def while_used(machine: str, start: pd.Timestamp, end: pd.Timestamp, whole: bool = False) -> frozenset[str]:
+    """Batches of which a step on the machine (or in the room) overlaps [start, end), or with `whole` begins in it."""
+    return frozenset(
+        b for b, _, m, s, e in uses()
+        if machine in (m, ROOM[m]) and ((start <= s < end) if whole else (s < end and e > start))
+    )
+
+
+def _equipment_deviation(t: Tables, i: int) -> Planted:
+    machine, start, _ = _of(i, "granulation")
+    _deviation(t, equipment_id=machine, opened_at=start - HOUR)
+    name = t["deviations"]["deviation_id"].iloc[-1]
+    return Planted("equipment_deviation", "critical", name, while_used(machine, start - HOUR, END))
+
+
+def _room(t: Tables, i: int) -> Planted:
+    _, start, _ = _of(i, "granulation")
+    a, b = (start - 3 * HOUR).floor("h"), (start + 11 * HOUR).floor("h")
+    r = t["readings"]
+    where = (r["equipment_id"] == "room-1") & (r["signal"] == "relative_humidity") & (r["ts"] >= a) & (r["ts"] < b)
+    t["readings"].loc[where, "value"] = 70.0
+    return Planted("environment_excursion", "critical", "room-1/relative_humidity", while_used("room-1", a, b))
+
+
+def _overdue(kind: str, days: int) -> Planter:
+    def plant(t: Tables, i: int) -> Planted:
+        machine, start, _ = _of(i, "coating" if kind == "calibration" else "granulation")
+        opened, begun = start - (days + 1) * DAY, start + DAY
+        row = {"work_order_id": f"X{kind}{i}", "equipment_id": machine, "kind": kind, "opened_at": opened,
+               "started_at": begun, "closed_at": begun + HOUR}
+        t["work_orders"] = pd.concat([t["work_orders"], pd.DataFrame([row])], ignore_index=True)
+        name = "maintenance_overdue" if kind == "preventive" else "calibration_overdue"
+        # critical while it is at least `days` old, major for some time before
+        return Planted(name, "critical", f"X{kind}{i}", while_used(machine, opened + days * DAY, begun, whole=True),
+                       frozenset({name}))
+    return plant
+
+
+def made_of(t: Tables, lot: str) -> frozenset[str]:
+    """Everything that holds the lot, by looking through the table until nothing new is found."""
+    holds: set[str] = {lot}
+    while True:
+        more = set(t["genealogy"].loc[t["genealogy"]["material_lot"].isin(holds), "batch_id"]) - holds
+        if not more:
+            return frozenset(holds - {lot})
+        holds |= more
+
+
+def _tainted(material: str) -> Planter:
+    def plant(t: Tables, i: int) -> Planted:
+        lot = lot_of(material, i)
+        lab = t["lab_results"]
+        row = lab.index[lab["material_lot"] == lot][0]
+        t["lab_results"].loc[row, ["value", "status"]] = [LOTS[material][2] * 1.1, "out_of_spec"]
+        return Planted("lot_out_of_spec", "critical", t["lab_results"].loc[row, "result_id"], made_of(t, lot))
+    return plant
+
+
+def _bad_intermediate(t: Tables, i: int) -> Planted:
+    lab, name = t["lab_results"], _suspension(i // 2)
+    row = lab.index[lab["batch_id"] == name][0]
+    t["lab_results"].loc[row, ["value", "status"]] = [150.0, "in_spec"]  # nobody noticed
+    return Planted("lot_out_of_spec", "critical", t["lab_results"].loc[row, "result_id"], made_of(t, name))
+
+
+def _lot_deviation(t: Tables, i: int) -> Planted:
+    name = _suspension(i // 2)
+    _deviation(t, batch_id=name, opened_at=_mixed(i // 2)[1] + HOUR)
+    return Planted("lot_in_deviation", "critical", t["deviations"]["deviation_id"].iloc[-1], made_of(t, name))
+
+
+def _outage(t: Tables, i: int) -> Planted:
+    a, b = begin(i), begin(i) + 20 * HOUR
+    r = t["readings"]
+    t["readings"] = r[~((r["ts"] > a) & (r["ts"] < b))]
+    inside = frozenset(batch(k) for k in range(BATCHES) if begin(k) < b and begin(k) + LASTS > a)
+    # of the batches that only touch it, how much of the silence reaches into them decides
+    whole = frozenset(batch(k) for k in range(BATCHES) if begin(k) <= a and begin(k) + LASTS >= a + 18.5 * HOUR)
+    assert whole <= inside
+    return Planted("feed_silent", "critical", "readings", whole, frozenset({
+        "feed_silent", "readings_missing", "readings_gap", "environment_excursion"}))
+
+
+PLANTERS: tuple[Planter, ...] = (
+    _lab("lab_out_of_spec", "critical", "assay", value=93.1, status="out_of_spec"),
+    _lab("lab_out_of_spec", "critical", "hardness", value=75.0),  # the verdict still says in_spec
+    _lab("lab_without_value", "critical", "assay", value=np.nan),
+    _lab("lab_not_repeated", "critical", "dissolution", status="invalidated"),
+    _lab("lab_out_of_trend", "major", "impurities", value=0.27, status="out_of_trend"),
+    _lab("lab_pending", "major", "assay", value=np.nan, approved_at=pd.NaT, status=None),
+    _lab_missing, _lab_repeated, _lab_corrected, _no_genealogy, _no_lot, _step_missing, _step_value, _no_equipment,
+    _no_record, _breakdown, _alarms, _excursion, _no_readings, _open_deviation, _room,
+)
+ONCE: tuple[Planter, ...] = (
+    _overdue("calibration", 38), _overdue("preventive", 42), _tainted("film"), _tainted("api"), _bad_intermediate,
+    _bad_intermediate, _lot_deviation, _outage,
+)

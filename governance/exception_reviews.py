@@ -40,8 +40,15 @@ class ExceptionReview:
 
 
 def record(
-    connection: Connection, site: str, batch_id: str, exception: Mapping[str, Any], decision: str, reviewer: str,
-    reason: str, as_of: datetime, data_version: str,
+    connection: Connection,
+    site: str,
+    batch_id: str,
+    exception: Mapping[str, Any],
+    decision: str,
+    reviewer: str,
+    reason: str,
+    as_of: datetime,
+    data_version: str,
 ) -> ExceptionReview:
     """Append a review, and a row of the audit trail, in the caller's transaction.
 
@@ -56,16 +63,30 @@ def record(
     exception_id, evidence = str(exception["exception_id"]), str(exception["evidence_hash"])
     before = latest(connection, site, batch_id).get(exception_id)
     values: dict[str, Any] = {
-        "site": site, "batch_id": batch_id, "exception_id": exception_id, "evidence_hash": evidence,
-        "decision": decision, "reviewer": reviewer, "reason": reason, "reviewed_at": datetime.now(UTC), "as_of": as_of,
-        "data_version": data_version, "exception": dict(exception),
+        "site": site,
+        "batch_id": batch_id,
+        "exception_id": exception_id,
+        "evidence_hash": evidence,
+        "decision": decision,
+        "reviewer": reviewer,
+        "reason": reason,
+        "reviewed_at": datetime.now(UTC),
+        "as_of": as_of,
+        "data_version": data_version,
+        "exception": dict(exception),
     }
     made = connection.execute(sa.insert(exception_reviews).values(**values)).inserted_primary_key
     old = None if before is None else {"decision": before.decision, "evidence_hash": before.evidence_hash}
-    new = {"decision": decision, "evidence_hash": evidence, "kind": exception.get("kind"),
-           "severity": exception.get("severity"), "data_version": data_version}
-    audit.record(connection, reviewer, "exception.reviewed", f"{site}/{batch_id}/{exception_id}", old, new,
-                 reason or _AGREED)
+    new = {
+        "decision": decision,
+        "evidence_hash": evidence,
+        "kind": exception.get("kind"),
+        "severity": exception.get("severity"),
+        "data_version": data_version,
+    }
+    audit.record(
+        connection, reviewer, "exception.reviewed", f"{site}/{batch_id}/{exception_id}", old, new, reason or _AGREED
+    )
     return ExceptionReview(review_id=int(made[0]) if made else 0, **values)
 
 

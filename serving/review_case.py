@@ -210,6 +210,13 @@ class Case:
     steps: tuple[Step, ...]
     _made: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
+    def keep(self, key: str, make: Callable[[], T]) -> T:
+        """`make()`, once for this case."""
+        if key not in self._made:
+            self._made[key] = make()
+        out: T = self._made[key]
+        return out
+
     @property
     def batch_id(self) -> str:
         return str(self.batch["batch_id"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from models.split import Strict
 from models.yaml_problems import Duration, problems
-from plant.errors import SiteError, listing, nearest
+from plant.errors import SiteError, did_you_mean, listing
 from plant.yaml_text import read_yaml
 from serving.review_kinds import KINDS, RECORDS, SEVERITIES, Severity
 
@@ -67,34 +67,6 @@ class _File(Strict):
     settings: Settings
     not_expected: dict[str, Annotated[str, Field(min_length=1)]]
 
-    @model_validator(mode="after")
-    def _known(self) -> _File:
-        wrong = []
-        for name, rule in self.rules.items():
-            kind = KINDS.get(name)
-            if kind is None:
-                wrong.append(
-                    f"found rules.{name}, which is no kind of exception, allowed: {listing(KINDS, 60)}"
-                    + (f"; {near}" if (near := nearest(name, KINDS)) else "")
-                )
-            elif isinstance(rule, Steps) and not kind.measure:
-                wrong.append(f"found measures for rules.{name}, which has none, allowed: critical, major or minor")
-            elif rule == AS_RECORDED and not kind.recorded:
-                wrong.append(
-                    f"found {AS_RECORDED} for rules.{name}, whose records carry no severity, allowed: "
-                    "critical, major or minor"
-                )
-        for block, names in (("settings.feeds", self.settings.feeds), ("not_expected", self.not_expected)):
-            for name in names:
-                if name not in RECORDS:
-                    wrong.append(
-                        f"found {block}.{name}, allowed: {listing(RECORDS, 20)}"
-                        + (f"; {near}" if (near := nearest(name, RECORDS)) else "")
-                    )
-        if wrong:
-            raise ValueError("\n".join(wrong))
-        return self
-
 
 @dataclass(frozen=True)
 class Rules:
@@ -145,14 +117,32 @@ def merged(given: Any, path: Path) -> Rules:
     try:
         read = _File.model_validate(whole)
     except ValidationError as error:
-        lines = problems(path, error, _File)
-        raise SiteError(
-            "bad_review",
-            f"{path} has {len(lines)} problem(s)",
-            hint="mend them in the file; docs/reference/review-yaml.md explains each key",
-            details=lines,
-        ) from error
+        raise _refusal(path, problems(path, error, _File)) from error
+    if lines := [f"{path}: {line}" for line in _misplaced(read)]:
+        raise _refusal(path, lines)
     return Rules(read.rules, read.settings, read.not_expected)
+
+
+def _refusal(path: Path, lines: list[str]) -> SiteError:
+    hint = "mend them in the file; docs/reference/review-yaml.md explains each key"
+    return SiteError("bad_review", f"{path} has {len(lines)} problem(s)", hint=hint, details=lines)
+
+
+def _misplaced(read: _File) -> Iterator[str]:
+    """Names that are not there, and rules that a kind cannot have."""
+    for name, rule in read.rules.items():
+        kind = KINDS.get(name)
+        if kind is None:
+            yield f"rules.{name}: is no kind of exception, allowed: {listing(KINDS, 60)}{did_you_mean(name, KINDS)}"
+        elif isinstance(rule, Steps) and not kind.measure:
+            yield f"rules.{name}: found measures, and this kind has none, allowed: critical, major or minor"
+        elif rule == AS_RECORDED and not kind.recorded:
+            yield f"rules.{name}: found {AS_RECORDED}, which its records do not carry, allowed: {listing(SEVERITIES)}"
+    for block, names in (("settings.feeds", read.settings.feeds), ("not_expected", read.not_expected)):
+        for name in names:
+            if name not in RECORDS:
+                near = did_you_mean(name, RECORDS)
+                yield f"{block}.{name}: is no table of a review, allowed: {listing(RECORDS, 20)}{near}"
 
 
 @cache

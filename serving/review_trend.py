@@ -96,7 +96,11 @@ class Habit:
 
 
 def lab_habits(case: Case) -> dict[str, Habit]:
-    """Attribute -> what the peers' results of it are like."""
+    """Attribute -> what the peers' results of it are like; made once for a case."""
+    return case.keep("lab habits", lambda: _lab_habits(case))
+
+
+def _lab_habits(case: Case) -> dict[str, Habit]:
     peers = case.peers
     rows = case.known.rows("lab_results", "batch_id", *peers)
     rows = rows[rows["material_lot"].isna()]

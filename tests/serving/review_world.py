@@ -1,4 +1,4 @@
-"""A plant made for reviews: 200 batches whose records are clean in every system, and exceptions planted in known places.
+"""A plant made for reviews: 200 batches whose records are clean in every system, and exceptions planted in them.
 
 What is planted names the batches that it concerns, found here by brute force and not by the code under test.
 """
@@ -21,7 +21,8 @@ from serving.review_rules import Rules
 START = pd.Timestamp("2026-01-05T00:00:00Z")
 HOUR, DAY = pd.Timedelta(hours=1), pd.Timedelta(days=1)
 BATCHES, EVERY = 200, 12 * HOUR
-STEPS = (("granulation", "gran", 1, 5), ("compression", "press", 7, 6), ("coating", "coater", 14, 4))  # starts, lasts [h]
+# step, machines, begin and length in hours
+STEPS = (("granulation", "gran", 1, 5), ("compression", "press", 7, 6), ("coating", "coater", 14, 4))
 LASTS = 19 * HOUR
 END = START + (BATCHES - 1) * EVERY + LASTS + 21 * DAY
 MACHINES = [f"{kind}-{n}" for _, kind, *_ in STEPS for n in (1, 2)]
@@ -40,13 +41,17 @@ SYSTEMS = {**RECORDS, "signals": "historian", "equipment": "CMMS", "batches": "M
 
 @dataclass(frozen=True)
 class Planted:
-    """An exception that is known to be there. key: part of the rows it rests on; also: kinds that follow from it."""
+    """An exception that is known to be there. key: part of the rows it rests on.
+
+    also: kinds that follow from it in `around`: batches that it touches less than `batches`.
+    """
 
     kind: str
     severity: str
     key: str
     batches: frozenset[str]
     also: frozenset[str] = frozenset()
+    around: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -59,6 +64,9 @@ class World:
 
     def __post_init__(self) -> None:
         self.tables = {n: conform(TABLES[n], f.reset_index(drop=True)) for n, f in self.tables.items()}
+        if "readings" in self.tables:  # as the store gives them
+            kinds = {"equipment_id": "category", "signal": "category", "quality": "category"}
+            self.tables["readings"] = self.tables["readings"].astype(kinds)
 
     def table(self, name: str) -> pd.DataFrame:
         return self.tables[name] if name in self.tables else empty_frame(TABLES[name])
@@ -129,14 +137,21 @@ def _readings(rng: np.random.Generator) -> pd.DataFrame:
         for signal, usual in (("relative_humidity", 45.0), ("differential_pressure", 15.0)):
             parts.append(pd.DataFrame({"equipment_id": room, "signal": signal, "ts": hours,
                                        "value": rng.normal(usual, 1.0, len(hours))}))
-    return pd.concat(parts, ignore_index=True).assign(quality="good")
+    out = pd.concat(parts, ignore_index=True).assign(quality="good")
+    # what happens every day and is no exception: single readings that are lost, marked bad, or leap out of the limits
+    luck = rng.random(len(out))
+    out.loc[luck < 0.002, ["value", "quality"]] = [999.0, "bad"]
+    machine = ~out["equipment_id"].str.startswith("room")
+    out.loc[machine & (luck > 0.997), "value"] = 80.0
+    return out[(luck < 0.5) | (luck > 0.502)].reset_index(drop=True)
 
 
 def _events(rng: np.random.Generator) -> pd.DataFrame:
     rows = []
     for _, _, machine, start, end in uses():
         rows += [(machine, start, "state", "execute"), (machine, end, "state", "complete")]
-        rows += [(machine, start + (end - start) * float(rng.random()), "alarm", "door_open")] * int(rng.random() < 0.4)
+        for share in rng.random(int(rng.poisson(0.6))):
+            rows.append((machine, start + (end - start) * float(share), "alarm", rng.choice(["door_open", "refill"])))
     out = pd.DataFrame(rows, columns=["equipment_id", "ts", "kind", "code"])
     return out.assign(event_id=[f"E{n:05d}" for n in range(len(out))])
 
@@ -146,7 +161,7 @@ def _downtime(rng: np.random.Generator) -> pd.DataFrame:
     for _, _, machine, start, end in uses():
         for share in rng.random(int(rng.integers(0, 3))):
             at = start + (end - start - 0.2 * HOUR) * float(share)
-            rows.append((machine, at, at + pd.Timedelta(minutes=int(rng.integers(2, 7))), "jam", False))
+            rows.append((machine, at, at + pd.Timedelta(minutes=int(rng.integers(2, 11))), "jam", False))
     out = pd.DataFrame(rows, columns=["equipment_id", "started_at", "ended_at", "reason", "planned"])
     return out.assign(downtime_id=[f"S{n:05d}" for n in range(len(out))])
 
@@ -154,7 +169,7 @@ def _downtime(rng: np.random.Generator) -> pd.DataFrame:
 def _orders() -> pd.DataFrame:
     rows = []
     for n, machine in enumerate(MACHINES):
-        for kind, every, waits in (("preventive", 30, 6), ("calibration", 40, 3), ("inspection", 20, 2)):
+        for kind, every, waits in (("preventive", 30, 6), ("calibration", 40, 3), ("inspection", 20, 2)):  # days
             due = START + (n * 4 - every) * DAY
             while due < END:
                 begun = due + waits * DAY
@@ -165,6 +180,9 @@ def _orders() -> pd.DataFrame:
     return out.assign(work_order_id=[f"W{n:04d}" for n in range(len(out))])
 
 
+_SPAN = ("started_at", "ended_at")
+
+
 def _made(rng: np.random.Generator) -> dict[str, pd.DataFrame]:
     batches = [(batch(i), "P10" if i // 5 % 2 else "P20", "L1", begin(i), begin(i) + LASTS, rng.normal(98, 0.3))
                for i in range(BATCHES)]
@@ -172,8 +190,8 @@ def _made(rng: np.random.Generator) -> dict[str, pd.DataFrame]:
     steps = [(b, step, m, s, e, rng.normal(10, 0.5)) for b, step, m, s, e in uses()]
     steps += [(_suspension(n), "suspension", None, *_mixed(n), np.nan) for n in range(BATCHES // 2)]
     return {
-        "batches": pd.DataFrame(batches, columns=["batch_id", "product", "line", "started_at", "ended_at", "yield_pct"]),
-        "batch_steps": pd.DataFrame(steps, columns=["batch_id", "step", "equipment_id", "started_at", "ended_at", "speed"]),
+        "batches": pd.DataFrame(batches, columns=["batch_id", "product", "line", *_SPAN, "yield_pct"]),
+        "batch_steps": pd.DataFrame(steps, columns=["batch_id", "step", "equipment_id", *_SPAN, "speed"]),
     }
 
 
@@ -205,27 +223,36 @@ def _results(rng: np.random.Generator) -> pd.DataFrame:
     for i in range(BATCHES):
         for attribute, (low, high, usual, spread, days) in LAB.items():
             sampled = begin(i) + LASTS + HOUR
-            approved = sampled + (days + float(rng.uniform(-0.1, 0.1))) * DAY
-            value = float(np.clip(rng.normal(usual, spread), usual - 3 * spread, usual + 3 * spread))
+            approved = sampled + days * float(rng.uniform(0.8, 1.1)) * DAY
+            value = _within(rng.normal(usual, spread), low, high)
             rows.append((batch(i), None, attribute, value, low, high, sampled, approved))
     for material, (attribute, low, high, usual, spread, lasts) in LOTS.items():
         for n in range(-(-BATCHES // lasts)):
             first = begin(n * lasts) - 10 * DAY
-            value = float(np.clip(rng.normal(usual, spread), usual - 3 * spread, usual + 3 * spread))
+            value = _within(rng.normal(usual, spread), low, high)
             rows.append((None, f"{material.upper()}-{n:02d}", attribute, value, low, high, first, first + 3 * DAY))
     for n in range(BATCHES // 2):
         mixed = _mixed(n)[1]
-        value = float(np.clip(rng.normal(300, 10), 270, 330))
+        value = _within(rng.normal(300, 10), 220.0, 380.0)
         rows.append((_suspension(n), None, "density", value, 220.0, 380.0, mixed, mixed + 4 * HOUR))
-    columns = ["batch_id", "material_lot", "attribute", "value", "lower_spec", "upper_spec", "sampled_at", "approved_at"]
+    limits, times = ("lower_spec", "upper_spec"), ("sampled_at", "approved_at")
+    columns = ["batch_id", "material_lot", "attribute", "value", *limits, *times]
     out = pd.DataFrame(rows, columns=columns).astype({"lower_spec": float, "upper_spec": float})
     return out.assign(result_id=[f"R{n:05d}" for n in range(len(out))], unit="%", status="in_spec")
 
 
+def _within(value: float, low: float | None, high: float | None) -> float:
+    return float(np.clip(value, -np.inf if low is None else low, np.inf if high is None else high))
+
+
 def _deviations() -> pd.DataFrame:
-    """One of every eighth batch, closed long ago."""
-    rows = [(batch(i), "documentation", "minor", begin(i) + 20 * HOUR, begin(i) + 6 * DAY) for i in range(0, BATCHES, 8)]
-    out = pd.DataFrame(rows, columns=["batch_id", "category", "severity", "opened_at", "closed_at"])
+    """One of every eighth batch, and of a machine now and then, all of them closed."""
+    rows = [
+        (batch(i), None, "documentation", "minor", begin(i) + 20 * HOUR, begin(i) + 6 * DAY)
+        for i in range(0, BATCHES, 8)
+    ]
+    rows += [(None, MACHINES[i % 6], "equipment", "major", begin(i), begin(i) + 9 * DAY) for i in range(0, BATCHES, 15)]
+    out = pd.DataFrame(rows, columns=["batch_id", "equipment_id", "category", "severity", "opened_at", "closed_at"])
     return out.assign(deviation_id=[f"D{n:03d}" for n in range(len(out))])
 
 
@@ -267,8 +294,7 @@ def _lab(kind: str, severity: str, attribute: str, **changes: object) -> Planter
         row = _result(t, i, attribute)
         for column, value in changes.items():
             t["lab_results"].loc[row, column] = value
-        return Planted(kind, severity, t["lab_results"].loc[row, "result_id"], frozenset([batch(i)]),
-                       frozenset({"lab_approved_late"}))
+        return Planted(kind, severity, t["lab_results"].loc[row, "result_id"], frozenset([batch(i)]))
     return plant
 
 
@@ -352,8 +378,8 @@ def _alarms(t: Tables, i: int) -> Planted:
 def _excursion(t: Tables, i: int) -> Planted:
     machine, start, end = _of(i, "compression")
     r = t["readings"]
-    where = (r["equipment_id"] == machine) & (r["signal"] == "temperature") & (r["ts"] >= start + HOUR) & (r["ts"] <= end)
-    t["readings"].loc[where, "value"] = 66.0
+    during = (r["ts"] >= start + HOUR) & (r["ts"] <= end)
+    t["readings"].loc[(r["equipment_id"] == machine) & (r["signal"] == "temperature") & during, "value"] = 66.0
     return Planted("limit_excursion", "major", f"{machine}/temperature", frozenset([batch(i)]))
 
 
@@ -408,7 +434,7 @@ def _overdue(kind: str, days: int) -> Planter:
         name = "maintenance_overdue" if kind == "preventive" else "calibration_overdue"
         # critical while it is at least `days` old, major for some time before
         return Planted(name, "critical", f"X{kind}{i}", while_used(machine, opened + days * DAY, begun, whole=True),
-                       frozenset({name}))
+                       frozenset({name}), while_used(machine, opened, begun))
     return plant
 
 
@@ -454,7 +480,7 @@ def _outage(t: Tables, i: int) -> Planted:
     whole = frozenset(batch(k) for k in range(BATCHES) if begin(k) <= a and begin(k) + LASTS >= a + 18.5 * HOUR)
     assert whole <= inside
     return Planted("feed_silent", "critical", "readings", whole, frozenset({
-        "feed_silent", "readings_missing", "readings_gap", "environment_excursion"}))
+        "feed_silent", "readings_missing", "readings_gap", "limit_excursion"}), inside)
 
 
 PLANTERS: tuple[Planter, ...] = (

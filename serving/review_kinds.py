@@ -52,13 +52,13 @@ _CHECKS = (
 )
 CHECKS: dict[str, Check] = {c.name: c for c in _CHECKS}
 
-_SD = "robust standard deviations from what came before"
+_SD = "robust standard deviations from their median"
 _KINDS = (
     Kind(
         "lab_out_of_spec", "laboratory", "a result outside its specification, by value or by the laboratory's verdict"
     ),
     Kind("lab_out_of_trend", "laboratory", "a result that the laboratory calls out of trend"),
-    Kind("lab_unusual", "laboratory", "a result within specification, far from the product's earlier ones", _SD),
+    Kind("lab_unusual", "laboratory", "a result within specification, beyond all of the product's earlier ones", _SD),
     Kind("lab_missing", "laboratory", "no sample of an attribute that the product's batches have, and it is overdue"),
     Kind("lab_to_come", "laboratory", "no sample yet of an attribute that the product's batches have"),
     Kind("lab_pending", "laboratory", "samples that the laboratory has not approved"),
@@ -88,7 +88,7 @@ _KINDS = (
         "a lot that went in, directly or through an intermediate, is out of specification",
     ),
     Kind("lot_out_of_trend", "materials", "a lot that went in is out of trend by the laboratory's verdict"),
-    Kind("lot_unusual", "materials", "a lot that went in lies far from earlier lots of its material", _SD),
+    Kind("lot_unusual", "materials", "a lot that went in lies beyond all earlier lots of its material", _SD),
     Kind("lot_untested", "materials", "a lot without a valid result that other lots of its material have"),
     Kind("lot_used_before_result", "materials", "a lot that was used before its result was approved"),
     Kind("lot_in_deviation", "materials", "an open deviation names a lot or intermediate that went in", recorded=True),
@@ -98,8 +98,8 @@ _KINDS = (
     Kind("step_open", "record", "a step without an end in a batch that has ended"),
     Kind("step_without_equipment", "record", "a step names no equipment, as the product's other batches do"),
     Kind("step_value_missing", "record", "a value that the product's batches have was not recorded"),
-    Kind("step_value_unusual", "record", "a recorded value far from the product's earlier batches", _SD),
-    Kind("yield_unusual", "record", "a yield far from the product's earlier batches", _SD),
+    Kind("step_value_unusual", "record", "a recorded value beyond all of the product's earlier batches", _SD),
+    Kind("yield_unusual", "record", "a yield beyond all of the product's earlier batches", _SD),
     Kind(
         "record_incomplete",
         "release record",

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qs, quote, urlencode
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -75,7 +75,7 @@ def routes(fleet: Callable[[], Fleet], render: Callable[..., str], policy: str) 
 
     async def decide_on_page(request: Request) -> Response:
         """The page's own form. Only the page itself may send it: a form elsewhere has another origin."""
-        if request.headers.get("origin") != f"{request.url.scheme}://{request.url.netloc}":
+        if urlsplit(request.headers.get("origin", "")).netloc != request.headers.get("host", ""):
             found = "the form was not sent from the page of this service"
             refusal = SteadylineError(
                 "foreign_form", found, "the form on the page itself", "open the page and decide there"
@@ -144,7 +144,8 @@ async def _answer(act: Callable[[], dict[str, Any]]) -> Response:
 async def _page(
     act: Callable[[], tuple[dict[str, Any], int]], request: Request, render: Callable[..., str], policy: str
 ) -> Response:
-    headers = {"Content-Security-Policy": policy}
+    # without a referrer of its own a browser would say that the form comes from nowhere (Origin: null)
+    headers = {"Content-Security-Policy": policy, "Referrer-Policy": "same-origin"}
     try:
         answer, status = await run_in_threadpool(act)
     except (SteadylineError, Refused) as problem:

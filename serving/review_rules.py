@@ -48,18 +48,18 @@ Rule = Annotated[str, BeforeValidator(_severity)] | Steps
 
 
 class Settings(Strict):
-    """What the checks themselves need to know; explained in docs/reference/review-yaml.md."""
+    """What the checks themselves need to know."""
 
-    setup: Duration
-    short_stop: Duration
-    feeds: dict[str, Duration]
-    breakdown_reasons: _Words
-    environment_classes: _Words
-    peers: _Count
-    least_peers: _Count
-    peers_share: Annotated[float, Field(gt=0.5, le=1)]
-    trend_results: _Count
-    trend_least: _Count
+    setup: Duration = Field(description="readings of a step's first minutes are set-up: no excursion")
+    short_stop: Duration = Field(description="stops up to this length are added up, longer ones are looked at alone")
+    feeds: dict[str, Duration] = Field(description="longest silence of a table while a batch is made and tested")
+    breakdown_reasons: _Words = Field(description="reasons of a stop that is a breakdown, however short")
+    environment_classes: _Words = Field(description="classes of equipment that are rooms")
+    peers: _Count = Field(description="earlier batches of the product that a batch is compared with, at most")
+    least_peers: _Count = Field(description="with fewer of them it is not known what a batch ought to have, and said")
+    peers_share: Annotated[float, Field(gt=0.5, le=1)] = Field(description="what this share of them has is expected")
+    trend_results: _Count = Field(description="earlier results that a result is compared with, at most")
+    trend_least: _Count = Field(description="with fewer of them nothing is called unusual")
 
 
 class _File(Strict):

@@ -20,8 +20,12 @@ from plant.tables import TABLES, conform
 from serving.fleet import Fleet
 from serving.pages import create_app, render_review
 from serving.problems import OneErrorForm
+from serving.review import review
+from serving.review_case import Known, open_case
 from serving.review_desk import ReviewDesk
-from tests.serving.review_world import SYSTEMS, Planted, planted
+from serving.review_rules import load_rules
+from tests.serving.review_planted import made_of, planted
+from tests.serving.review_world import SYSTEMS, Planted, plant_of
 from tests.serving.review_world import World as Planned
 from tests.serving.world import World
 
@@ -87,11 +91,6 @@ def one(made: Planned, kind: str) -> tuple[Planted, str]:
 
 
 def test_the_store_gives_the_same_review_as_the_tables(fleet: Fleet, made: Planned) -> None:
-    from serving.review import review
-    from serving.review_case import Known, open_case
-    from serving.review_rules import load_rules
-    from tests.serving.review_world import plant_of
-
     desk = ReviewDesk(fleet)
     for kind in ("readings_missing", "environment_excursion", "lab_corrected", "lot_out_of_spec"):
         _, batch_id = one(made, kind)
@@ -258,8 +257,6 @@ def test_ids_are_stable_and_their_own(fleet: Fleet, made: Planned) -> None:
 
 
 def test_genealogy_both_ways(client: TestClient, made: Planned) -> None:
-    from tests.serving.review_world import made_of
-
     answer = client.get("/v1/genealogy/FILM-03").json()
     assert answer["kind"] == "lot"
     assert {d["id"] for d in answer["descendants"]} == made_of(made.tables, "FILM-03")
@@ -278,6 +275,7 @@ def test_the_page(client: TestClient, made: Planned) -> None:
     assert page.status_code == 200
     assert page.headers["content-security-policy"].count("form-action 'self'") == 1
     assert "script" not in page.headers["content-security-policy"]
+    assert page.headers["referrer-policy"] == "same-origin"  # else a browser sends its form with Origin: null
     text = page.text
     assert HTML not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text

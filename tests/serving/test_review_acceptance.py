@@ -12,7 +12,8 @@ from serving.review import Review, review
 from serving.review_case import Known, open_case
 from serving.review_kinds import RECORDS
 from serving.review_rules import load_rules
-from tests.serving.review_world import Planted, World, clean, plant_of, planted
+from tests.serving.review_planted import planted
+from tests.serving.review_world import Planted, World, clean, plant_of
 
 RULES = load_rules(())
 

@@ -60,7 +60,9 @@ _KINDS = (
     Kind("lab_out_of_trend", "laboratory", "a result that the laboratory calls out of trend"),
     Kind("lab_unusual", "laboratory", "a result within specification, beyond all of the product's earlier ones", _SD),
     Kind("lab_missing", "laboratory", "no sample of an attribute that the product's batches have, and it is overdue"),
-    Kind("lab_to_come", "laboratory", "no sample yet of an attribute that the product's batches have"),
+    Kind(
+        "lab_to_come", "laboratory", "no sample yet of attributes that the product's batches have, and none is overdue"
+    ),
     Kind("lab_pending", "laboratory", "samples that the laboratory has not approved"),
     Kind("lab_without_value", "laboratory", "an approved result that carries no value"),
     Kind(

@@ -28,7 +28,7 @@ def check(case: Case) -> Outcome:
         if pd.notna(row["approved_at"]):
             found += _approved(case, row, results, habits)
     found += _pending(case, [r for r in results if pd.isna(r["approved_at"])])
-    found += [_missing(case, attribute, habits[attribute]) for attribute in missing]
+    found += _not_sampled(case, missing, habits)
     notes = () if case.enough_peers else (_few(case),)
     return Outcome("laboratory", len(results) + len(missing), found, notes, done=bool(results or expected))
 
@@ -75,17 +75,16 @@ def _by_value(case: Case, row: Row, results: list[Row]) -> Found | None:
             if r["attribute"] == row["attribute"]
             and r["sampled_at"] >= row["sampled_at"]
             and r is not row
-            and pd.notna(r["approved_at"])
             and word(r["status"]) != "invalidated"
-            and pd.notna(r["value"])
+            and (pd.isna(r["approved_at"]) or pd.notna(r["value"]))
         ]
         if not again:
             return _found("lab_not_repeated", row, "was invalidated, and no valid result follows it", {"value": value})
-        kept = ", ".join(f"{r['value']:g}" for r in again)
+        kept = ", ".join(f"{r['value']:g} {unit}".rstrip() for r in again if pd.notna(r["value"]))
         return _found(
             "lab_invalidated",
             row,
-            f"{_shown(value, unit)} was invalidated; the repeat says {kept} {unit}".rstrip(),
+            f"{_shown(value, unit)} was invalidated; the repeat {f'says {kept}' if kept else 'is in the laboratory'}",
             {"value": value, "repeat": [number(r["value"]) for r in again]},
             measure=float(out),
             rows=tuple(f"lab_results/{r['result_id']}" for r in again),
@@ -161,35 +160,32 @@ def _pending(case: Case, rows: list[Row]) -> Iterator[Found]:
     )
 
 
-def _missing(case: Case, attribute: str, habit: Habit) -> Found:
-    due = case.started + pd.Timedelta(hours=habit.late)
-    key = (f"lab_results/{case.batch_id}/{attribute}",)
-    said = attribute.replace("_", " ")
-    share = f"{habit.share:.0%} of the last {len(case.peers)} batches of {case.product}"
-    if case.ended is None and case.t <= due:
-        return Found(
-            "lab_to_come", key, f"no sample for {said} yet; {share} have one", case.t, {"attribute": attribute}
+def _not_sampled(case: Case, attributes: list[str], habits: Mapping[str, Habit]) -> Iterator[Found]:
+    """Attributes without a sample: those that are overdue one by one, those to come together."""
+    to_come = []
+    for attribute in attributes:
+        habit = habits[attribute]
+        due = case.started + pd.Timedelta(hours=habit.late)
+        if case.t <= due:
+            to_come.append(attribute)
+            continue
+        yield Found(
+            "lab_missing",
+            (f"lab_results/{case.batch_id}/{attribute}",),
+            f"there is no result and no sample for {attribute.replace('_', ' ')}; {habit.share:.0%} of the last "
+            f"{len(case.peers)} batches of {case.product} have one",
+            due,
+            {"attribute": attribute, "limit": "a result"},
         )
-    if case.t <= due:
-        return Found(
+    if to_come:
+        yield Found(
             "lab_to_come",
-            key,
-            f"no sample for {said} yet, which is due in {_hours(due - case.t)}",
-            case.ended,
-            {"attribute": attribute},
+            (f"lab_results/{case.batch_id}/to_come",),
+            f"no sample yet for {', '.join(a.replace('_', ' ') for a in to_come)}; the product's batches have them",
+            case.t,
+            {"attributes": to_come},
+            entries=len(to_come),
         )
-    return Found(
-        "lab_missing",
-        key,
-        f"there is no result and no sample for {said}; {share} have one",
-        min(due, case.t),
-        {"attribute": attribute, "limit": "a result"},
-    )
-
-
-def _hours(length: pd.Timedelta) -> str:
-    hours = length / pd.Timedelta(hours=1)
-    return f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.0f} d"
 
 
 def _found(

@@ -17,7 +17,7 @@ _HOUR = pd.Timedelta(hours=1)
 
 def check(case: Case) -> Outcome:
     """Entries: steps, recorded values of the steps that have ended, and the yield."""
-    habits = case.known.keep(("steps", case.product, tuple(case.peers)), lambda: _peer_steps(case))
+    habits = _peer_steps(case)
     share, enough = case.rules.settings.peers_share, case.enough_peers
     found: list[Found] = []
     have = {s.name for s in case.steps}

@@ -111,12 +111,12 @@ class Known:
                 _chosen(stretch, set(equipment), low, high)
                 for stretch in stretches(files(READINGS), columns, between=(low, high), equipment=set(equipment))
             ]
-            parts = [p for p in parts if len(p)]
+            if hasattr(self.snapshot, "live"):  # what came after the load lies in no file
+                parts.append(_around(self.snapshot.live(READINGS)[columns], equipment, low, high))
+            parts = [p.astype({"equipment_id": str, "signal": str, "quality": object}) for p in parts if len(p)]
             frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
         else:
-            frame = self.snapshot.table(READINGS)
-            at = micros(frame["ts"])
-            frame = frame.loc[frame["equipment_id"].isin(equipment).to_numpy() & (at >= low) & (at <= high), columns]
+            frame = _around(self.snapshot.table(READINGS)[columns], equipment, low, high)
         if frame.empty:
             return {}
         since = micros(frame["recorded_at"], ALWAYS)
@@ -130,6 +130,11 @@ class Known:
             usable = ~np.isnan(value) & (rows["quality"].astype(object) != "bad").to_numpy()
             out[str(name), str(signal)] = Series(rows["_ts"].to_numpy(), value, usable)
         return out
+
+
+def _around(frame: pd.DataFrame, equipment: Sequence[str], low: int, high: int) -> pd.DataFrame:
+    at = micros(frame["ts"])
+    return frame[frame["equipment_id"].isin(list(equipment)).to_numpy() & (at >= low) & (at <= high)]
 
 
 def _chosen(stretch: Any, equipment: set[str], low: int, high: int) -> pd.DataFrame:

@@ -154,7 +154,7 @@ class ReviewDesk:
         return out
 
     def _of(self, site: str) -> Knowledge:
-        snapshot = self.fleet.data[site].current().snapshot
+        snapshot = self.fleet.data[site].current().whole()
         with self._lock:
             if site not in self._knowledge or self._knowledge[site].snapshot is not snapshot:
                 self._knowledge[site] = Knowledge(snapshot)

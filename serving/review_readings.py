@@ -153,6 +153,8 @@ def _first_readings(snapshot: Any) -> dict[tuple[str, str], pd.Timestamp]:
     else:
         rows = snapshot.table("readings").astype({"equipment_id": str, "signal": str})
         rows = rows.groupby(["equipment_id", "signal"], as_index=False)["ts"].min().rename(columns={"ts": "first_ts"})
+    # of a series that stands twice the earliest counts
+    rows = rows.sort_values("first_ts", ascending=False, kind="stable")
     columns = (rows["equipment_id"], rows["signal"], rows["first_ts"])
     return {(str(e), str(s)): pd.Timestamp(t) for e, s, t in zip(*columns, strict=True)}
 

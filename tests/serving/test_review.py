@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -383,3 +384,36 @@ def test_what_is_not_in_the_laboratory_yet_is_predicted(world: World) -> None:
 def results(fleet: Fleet) -> dict[str, float]:
     lab = fleet.data["dublin"].current().snapshot.table("lab_results")
     return dict(zip(lab["batch_id"], lab["value"], strict=True))
+
+
+def test_what_came_live_is_reviewed_without_a_load(world: World) -> None:
+    """press-1 alarms, an order is opened on it and its vibration leaves its limits, all after the last load."""
+    fleet = Fleet(world.home, [world.folder])
+    desk, data = ReviewDesk(fleet), fleet.data["dublin"]
+    batches = data.current().snapshot.table("batches")
+    name = str(batches["batch_id"].iloc[-1])
+    start = pd.Timestamp(batches["started_at"].iloc[-1])
+    before = desk.review(name)
+    connected = dict.fromkeys(("readings", "events", "work_orders", "signals", "batch_steps"), "live")
+    desk._plants["dublin"] = replace(desk._plants["dublin"], systems=connected)
+    quiet = desk.review(name)
+    ts = pd.Series([start + pd.Timedelta(minutes=45 + 20 * i) for i in range(13)]).astype("datetime64[us, UTC]")
+    now = data.current().end + pd.Timedelta("1h")
+    log = data.log()
+    log.append("readings", pd.DataFrame({
+        "equipment_id": "press-1", "signal": "vibration", "ts": ts, "value": 99.0, "quality": "good"}), now)
+    log.append("events", pd.DataFrame({
+        "event_id": [f"E{i}" for i in range(6)], "equipment_id": "press-1", "ts": ts[:6], "kind": "alarm",
+        "code": "vibration_limit"}), now + pd.Timedelta("1s"))
+    log.append("work_orders", pd.DataFrame({
+        "work_order_id": ["LIVE-1"], "equipment_id": ["press-1"], "kind": ["corrective"],
+        "opened_at": pd.Series([start + pd.Timedelta("2h")]).astype("datetime64[us, UTC]")}), now + pd.Timedelta("2s"))
+    live = desk.review(name)
+    kinds = [{e["kind"] for e in r["exceptions"]} for r in (quiet, live)]
+    assert kinds[1] - kinds[0] >= {"alarms", "repair_during_step"}
+    worst = [{e["evidence"]["value"] for e in r["exceptions"] if e["kind"] == "limit_excursion"} for r in (quiet, live)]
+    assert 99.0 in worst[1] - worst[0]
+    assert live["data_version"] != before["data_version"]
+    assert live["as_of"] > before["as_of"]
+    then = desk.review(name, at=pd.Timestamp(before["as_of"]))
+    assert then["exceptions"] == quiet["exceptions"]  # none of it was known then

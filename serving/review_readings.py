@@ -34,11 +34,12 @@ class Excursion:
         return (self.end - self.begin) / _HOUR_US
 
 
-def excursions(series: Series, low: float | None, high: float | None) -> list[Excursion]:
+def excursions(series: Series, low: float | None, high: float | None, end: int) -> list[Excursion]:
     """Stretches of usable readings outside [low, high], oldest first.
 
     One lasts from its first reading outside to the first reading inside again; where none follows, to its last reading
-    and as long again as readings usually lie apart. A hole of more than ten such intervals ends it too.
+    and as long again as readings usually lie apart; a single reading stands for the time until `end` (µs), as nothing
+    says that it was otherwise. A hole of more than ten such intervals ends it too.
     """
     ts, value = series.ts[series.usable], series.value[series.usable]
     out = np.zeros(len(ts), dtype=bool)
@@ -57,13 +58,13 @@ def excursions(series: Series, low: float | None, high: float | None) -> list[Ex
             j += 1
         first, last = where[i], where[j]
         follows = last + 1 < len(ts) and ts[last + 1] - ts[last] <= 10 * apart
-        end = int(ts[last + 1]) if follows else int(ts[last]) + apart
+        until = int(ts[last + 1]) if follows else int(ts[last]) + apart if apart else max(end, int(ts[last]) + 1)
         beyond = np.maximum(
             (low - value[first : last + 1]) if low is not None else -np.inf,
             (value[first : last + 1] - high) if high is not None else -np.inf,
         )
         worst = first + int(np.argmax(beyond))
-        found.append(Excursion(int(ts[first]), end, float(value[worst]), int(ts[worst]), int(last - first + 1)))
+        found.append(Excursion(int(ts[first]), until, float(value[worst]), int(ts[worst]), int(last - first + 1)))
         i = j + 1
     return found
 
@@ -107,7 +108,8 @@ def _excursion(
     low, high, unit = limits
     begin = moment(step.start) + int(case.rules.settings.setup.delta / pd.Timedelta(1, "us"))
     after = series.ts >= begin
-    there = excursions(Series(series.ts[after], series.value[after], series.usable[after]), low, high)
+    shown = Series(series.ts[after], series.value[after], series.usable[after])
+    there = excursions(shown, low, high, moment(step.end))
     if not there:
         return
     longest = max(there, key=lambda e: e.hours)
@@ -277,7 +279,7 @@ def _of_room(
 ) -> Iterator[Found]:
     low, high, unit = limits
     begin, end = (moment(t) for t in (step.start, step.end))
-    there = [e for e in excursions(series, low, high) if e.begin <= end and e.end > begin]
+    there = [e for e in excursions(series, low, high, end) if e.begin <= end and e.end > begin]
     if not there:
         return
     longest = max(there, key=lambda e: e.hours)

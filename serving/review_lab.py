@@ -30,7 +30,26 @@ def check(case: Case) -> Outcome:
     found += _pending(case, [r for r in results if pd.isna(r["approved_at"])])
     found += _not_sampled(case, missing, habits)
     notes = () if case.enough_peers else (_few(case),)
-    return Outcome("laboratory", len(results) + len(missing), found, notes, done=bool(results or expected))
+    nothing = not results and not case.enough_peers
+    if nothing:
+        found.append(_nothing(case))
+    return Outcome(
+        "laboratory", len(results) + len(missing) + nothing, found, notes, done=bool(results or expected or nothing)
+    )
+
+
+def _nothing(case: Case) -> Found:
+    """No sample at all, where the product's batches cannot say what there ought to be."""
+    key = (f"lab_results/{case.batch_id}/any",)
+    if case.ended is None:
+        return Found("lab_to_come", key, "no sample of this batch yet", case.t, {"limit": "a result"})
+    return Found(
+        "lab_missing",
+        key,
+        "the batch has ended, and there is no result and no sample of it at all",
+        case.ended,
+        {"limit": "a result"},
+    )
 
 
 def _few(case: Case) -> str:

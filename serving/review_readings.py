@@ -77,11 +77,18 @@ def limits_of(case: Case, equipment_id: str) -> dict[str, tuple[float | None, fl
 
 def check(case: Case) -> Outcome:
     """Entries: signals of the equipment, once a step."""
-    entries, found, unlimited = 0, [], set()
+    entries = 0
+    found: list[Found] = []
+    unlimited: set[str] = set()
+    unknown: set[str] = set()
     for step in used(case):
         limits = limits_of(case, step.equipment_id)
         read = case.readings(step.equipment_id, step.start, step.end)
-        signals = sorted({*(s for s in limits if ever_read(case, step.equipment_id, s, step)), *read})
+        # of equipment that was never read, every configured signal is missed
+        known = [s for s in limits if ever_read(case, step.equipment_id, s, step)] or list(limits)
+        signals = sorted({*known, *read})
+        if not signals:
+            unknown.add(step.equipment_id)
         entries += len(signals)
         quiet = list(_silence(case, step, signals, read))
         found += quiet
@@ -94,12 +101,12 @@ def check(case: Case) -> Outcome:
             series = read.get(signal)
             if series is not None:
                 found += _excursion(case, step, signal, series, (low, high, unit), signal in silent)
-    notes = (
-        (f"{len(unlimited)} signals have no limits: only whether they were recorded was looked at",)
-        if unlimited
-        else ()
-    )
-    return Outcome("signals", entries, found, notes, done=bool(entries))
+    notes = []
+    if unlimited:
+        notes.append(f"{len(unlimited)} signals have no limits: only whether they were recorded was looked at")
+    if unknown:
+        notes.append(f"no signal is known of {', '.join(sorted(unknown))}")
+    return Outcome("signals", entries, found, tuple(notes), done=bool(entries))
 
 
 def _excursion(
@@ -230,26 +237,24 @@ def _overlap(stops: tuple[np.ndarray, np.ndarray], begin: int, end: int) -> floa
 
 def check_environment(case: Case) -> Outcome:
     """Entries: signals of the rooms in which the batch's equipment stands, once for each step there."""
-    entries, found = 0, []
+    entries = 0
+    found: list[Found] = []
     for room, steps in case.rooms.items():
         limits = limits_of(case, room)
         read = case.readings(room, min(s.start for s in steps) - AROUND, max(s.end for s in steps) + AROUND)
         for step in steps:
-            signals = [
-                s
-                for s in sorted(limits)
-                if any(v is not None for v in limits[s][:2]) and ever_read(case, room, s, step)
-            ]
+            limited = [s for s in sorted(limits) if any(v is not None for v in limits[s][:2])]
+            signals = [s for s in limited if ever_read(case, room, s, step)] or limited
             entries += len(signals)
             none = [s for s in signals if not _within(read.get(s), step)]
             if none and step.hours >= 2 * _LEAST_STEP_H:
                 every = len(none) == len(signals)
-                yield_text = "no usable reading" if every else f"no usable reading of {', '.join(none)}"
+                missing = "no usable reading" if every else f"no usable reading of {', '.join(none)}"
                 found.append(
                     Found(
                         "readings_missing",
                         (f"readings/{room}/{step.name}",),
-                        f"{room} has {yield_text} during {step.name.replace('_', ' ')} ({step.hours:.0f} h)",
+                        f"{room} has {missing} during {step.name.replace('_', ' ')} ({step.hours:.0f} h)",
                         step.start,
                         {"signals": none},
                         until=step.end,

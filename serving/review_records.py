@@ -35,6 +35,17 @@ def check(case: Case) -> Outcome:
         )
         for s in missing
     ]
+    if not case.steps and not enough:
+        missing.append("")
+        found.append(
+            Found(
+                "step_missing",
+                (f"batch_steps/{case.batch_id}",),
+                "no step of this batch is recorded",
+                case.started,
+                {"limit": "a step"},
+            )
+        )
     entries = len(case.steps) + len(missing)
     for step in case.steps:
         found += _step(case, step, usual.get(step.name))

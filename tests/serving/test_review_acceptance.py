@@ -168,3 +168,26 @@ def test_a_review_does_not_depend_on_what_came_later(seen: tuple[World, Mapping[
                 review(open_case(plant_of(RULES), Known(w, t), f"B{k:03d}")).as_dict() for w in (world, ended)
             )
             assert now == then
+
+
+def test_the_first_batches_of_a_plant_do_not_come_out_clean_for_want_of_peers() -> None:
+    """Too few batches to know what is usual: one without any result, step, lot or reading is an exception still."""
+    world = World(clean(3))
+    few = [f"B{i:03d}" for i in range(4)]
+    tables = {}
+    for name, frame in world.tables.items():
+        others = frame["batch_id"].astype(str).str.startswith("B") & ~frame["batch_id"].isin(few) if (
+            "batch_id" in frame) else pd.Series(False, index=frame.index)
+        tables[name] = frame[~others]
+    kinds = {"lab_results": "lab_missing", "batch_steps": "step_missing", "genealogy": "genealogy_missing"}
+    for table, kind in kinds.items():
+        lost = World({**tables, table: tables[table][tables[table]["batch_id"] != "B003"]})
+        t = lost.tables["batches"].set_index("batch_id").loc["B003", "ended_at"] + pd.Timedelta("6d")
+        one = review(open_case(plant_of(RULES), Known(lost, t), "B003"))
+        assert [e.severity for e in one.exceptions if e.found.kind == kind] == ["critical"], table
+    machine = tables["batch_steps"].set_index(["batch_id", "step"]).loc[("B003", "coating"), "equipment_id"]
+    unread = World({**tables, "readings": tables["readings"][tables["readings"]["equipment_id"] != machine]})
+    one = review(open_case(plant_of(RULES), Known(unread, unread.data_end), "B003"))
+    assert [(e.severity, e.found.equipment_id) for e in one.exceptions if e.found.kind == "readings_missing"] == [
+        ("critical", machine)
+    ]

@@ -32,7 +32,11 @@ def check(case: Case) -> Outcome:
 
 
 def lot_results(known: Known, lot: str) -> list[Row]:
-    """Results of a lot; those of an intermediate may be booked on it as a batch."""
+    """Results of a lot; those of an intermediate may be booked on it as a batch. Read once, as lots are shared."""
+    return known.keep(("results of lot", lot), lambda: _lot_results(known, lot))
+
+
+def _lot_results(known: Known, lot: str) -> list[Row]:
     rows = pd.concat([known.rows("lab_results", "material_lot", lot), _as_batch(known, lot)])
     rows = rows.drop_duplicates("result_id").sort_values(["sampled_at", "result_id"], kind="stable")
     out: list[Row] = rows.to_dict("records")

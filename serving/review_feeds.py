@@ -26,6 +26,7 @@ _SIGNS = {
     "events": ("ts",),
 }
 _AFTER = ("lab_results", "deviations", "dispositions")  # systems that go on with a batch when it has ended
+_MOST_EQUIPMENT = 12  # whose readings are looked through for a sign of the historian
 _READINGS_STEP = pd.Timedelta(minutes=5)
 
 
@@ -116,7 +117,7 @@ def _signs(known: Known, table: str) -> np.ndarray:
 
 
 def _reading_times(case: Case) -> np.ndarray:
-    """Times of readings around the batch: of its own equipment and rooms, and, where those fall silent, of everything.
+    """Times of readings around the batch: of its own equipment and rooms, and, where those fall silent, of others.
 
     Readings of machines come only while they run, so one machine's silence is no silence of the historian.
     """
@@ -132,12 +133,24 @@ def _reading_times(case: Case) -> np.ndarray:
         silent = longest_silence(own, begin, end)
         if silent[1] - silent[0] <= allowed:
             return own
-    every = sorted({name for (name, _), first in first_readings(case).items() if first < case.t})
+    every = case.known.keep("read before", lambda: _read_before(case))
     read = case.known.readings(every, case.started - AROUND, case.until + AROUND)
     times = _stamps([{str(i): s} for i, s in enumerate(read.values())])
     if not len(times) and every:  # something was read, not around this batch
         return np.array([moment(case.started - AROUND)], dtype=np.int64)
     return times
+
+
+def _read_before(case: Case) -> list[str]:
+    """Equipment that was read before the review's time: rooms, which are read all the time, then the longest read."""
+    first: dict[str, pd.Timestamp] = {}
+    for (name, _), at in first_readings(case).items():
+        if at < case.t:
+            first[name] = min(at, first.get(name, at))
+    rooms = set(
+        case.known.rows("equipment", "equipment_class", *case.rules.settings.environment_classes)["equipment_id"]
+    )
+    return sorted(first, key=lambda name: (name not in rooms, first[name], name))[:_MOST_EQUIPMENT]
 
 
 def _stamps(read: list[dict[str, Series]]) -> np.ndarray:

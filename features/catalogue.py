@@ -18,8 +18,10 @@ from features import (
     batches,
     comparisons,
     downtime,
+    machine,
     maintenance,
     own,
+    rates,
     regimes,
     spectra,
     static,
@@ -31,7 +33,8 @@ from features.spec import FeatureSpec, Vocabulary, window_us
 from plant.errors import SteadylineError, listing, nearest
 
 SETS: tuple[FeatureSet, ...] = (
-    comparisons.SENSORS, regimes.REGIMES, spectra.SPECTRA, maintenance.MAINTENANCE, text_features.TEXTS,
+    comparisons.SENSORS, regimes.REGIMES, spectra.SPECTRA, maintenance.MAINTENANCE, rates.RATES,
+    machine.MACHINE, text_features.TEXTS,
     downtime.EVENTS, downtime.STOPS,
     static.STATIC, static.CALENDAR, own.OWN, batches.BATCH, batch_steps.STEPS, batches.MATERIALS, batches.RESULTS,
     static.BATCH_CALENDAR,

@@ -67,6 +67,23 @@ def count_active(offsets, starts, ends, base, t, width, out):  # type: ignore[no
 
 
 @compiled
+def decayed(offsets, order, start, until, base, t, width, half_life, out):  # type: ignore[no-untyped-def]
+    """Sum over the visible rows of a group, from the newest on, of a weight that halves with every `half_life`."""
+    for i in range(base.size):
+        for k in range(width):
+            total = 0.0
+            if base[i] >= 0:
+                g = base[i] * width + k
+                low = offsets[g]
+                j = lower_bound(order, low, offsets[g + 1], t[i]) - 1
+                while j >= low:
+                    if start[j] < t[i] and t[i] <= until[j]:
+                        total += 0.5 ** ((t[i] - order[j]) / half_life)
+                    j -= 1
+            out[i, k] = total
+
+
+@compiled
 def count_between(offsets, order, start, until, base, begin, end, t, out):  # type: ignore[no-untyped-def]
     """How many rows of the group base[i] (-1: 0) that are visible at t[i] stand in [begin[i], end[i]]."""
     for i in range(base.size):

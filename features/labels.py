@@ -117,7 +117,8 @@ def failure_labels(
       needs. Following the row further would count the renewed part as at risk and make it look safe.
     * retirement: `retired_at`.
     * no longer observed: with `unobserved_after`, the last record before a silence longer than that
-      (`features.observed.silences`), also one that lasts until the end of observation or of the service.
+      (`features.observed.silences`), also one that lasts until the end of observation or of the service; with
+      `unobserved_by: machine` a record of its machine or of any part of that counts as one of its own.
     * end of data: `until` (a failure at `until` or later is not seen), else the snapshot's end (a failure at it is).
 
     A failure at the moment of its censoring by an order, retirement or silence is observed. No exposure (0 h, censored)
@@ -176,7 +177,7 @@ def _outcomes(
     renewed, _ = _next(ids, e, t, *_renewals(h.log("work_orders"), spec))
     silent, idle = np.full(len(t), NEVER, dtype=np.int64), {}
     if spec.unobserved_after is not None:
-        names, a, b = silences(snapshot, ids, window_us(spec.unobserved_after), last, end)
+        names, a, b = silences(snapshot, ids, window_us(spec.unobserved_after), last, end, spec.unobserved_by)
         silent, _ = _next(ids, e, t, names, a)
         idle[NOT_OBSERVED] = _within(ids, e, t, names, a + 1, b)
     ends = np.stack([renewed, retired[e], silent, np.full(len(t), end)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -31,22 +31,31 @@ def service(h: History, ids: Words) -> tuple[Ints, Ints]:
     return np.where(commissioned == NEVER, ALWAYS, commissioned), retired
 
 
-def silences(snapshot: Snapshot, ids: Words, longer: int, last: int, end: int) -> tuple[Words, Ints, Ints]:
+def silences(
+    snapshot: Snapshot, ids: Words, longer: int, last: int, end: int, by: Literal["equipment", "machine"] = "equipment"
+) -> tuple[Words, Ints, Ints]:
     """Times without any record, longer than `longer` (microseconds), in the service of each equipment up to `end`.
 
     A record is a reading, the time of an event, the start or end of a stop, the opening, start or closing of an order,
     each by its last version and up to `last`; between these times nothing is recorded. Returns (equipment, a, b),
     sorted, with a the last record before the silence and b the first one after it: not observed are the times strictly
     between them. The last silence has no end (b = NEVER); one before the first record begins with the service.
+    by: `machine` counts the records of the whole machine, of the equipment's parent and of all parts of that, as the
+    last versions say who is part of what.
     """
     h = history(snapshot)
+    place, members = _watched(h, ids, by)
     commissioned, retired = service(h, ids)
     begin = np.maximum(commissioned, _LONG_AGO)
     stop = np.minimum(retired, end)
     at, which = [begin, stop], [np.arange(len(ids)), np.arange(len(ids))]
-    for own, when in _records(snapshot, h, ids, longer):
-        inside = (own >= 0) & (when <= last)
-        own, when = own[inside], when[inside]
+    sizes = np.array([len(m) for m in members], dtype=np.int64)
+    whose, first = np.concatenate([np.empty(0, dtype=np.int64), *members]), np.cumsum(sizes) - sizes
+    for group, at_ in _records(snapshot, h, place, longer):
+        inside = (group >= 0) & (at_ <= last)
+        group, n = group[inside], sizes[group[inside]]
+        own = whose[np.repeat(first[group], n) + np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)]
+        when = np.repeat(at_[inside], n)
         inside = (begin[own] <= when) & (when <= stop[own])
         which.append(own[inside])
         at.append(when[inside])
@@ -60,11 +69,26 @@ def silences(snapshot: Snapshot, ids: Words, longer: int, last: int, end: int) -
     return ids[of[gap]], times[gap], b
 
 
-def _records(snapshot: Snapshot, h: History, ids: Words, longer: int) -> Iterator[tuple[Ints, Ints]]:
-    """(index into `ids` or -1, time) of the records; of the readings only those that bound a silence."""
+def _watched(h: History, ids: Words, by: str) -> tuple[dict[str, int], list[Ints]]:
+    """Group of the equipment whose records count together, by name; and of each group the indices into `ids`."""
+    if by == "equipment":
+        return {str(word): i for i, word in enumerate(ids)}, [np.array([i]) for i in range(len(ids))]
+    log = h.log("equipment")
+    rows = np.flatnonzero(log.until == NEVER)
+    name, parent = ([(*log.words[c], None)[k] for k in log.codes[c][rows]] for c in ("equipment_id", "parent_id"))
+    machine = {n: n if p is None else p for n, p in zip(name, parent, strict=True)}
+    groups: dict[str, list[int]] = {}
+    for i, word in enumerate(ids):
+        groups.setdefault(machine[word], []).append(i)
+    number = {m: g for g, m in enumerate(groups)}
+    return {n: number[m] for n, m in machine.items() if m in number}, [np.array(own) for own in groups.values()]
+
+
+def _records(snapshot: Snapshot, h: History, place: dict[str, int], longer: int) -> Iterator[tuple[Ints, Ints]]:
+    """(what `place` says of the equipment, or -1, time) of the records; of readings those that bound a silence."""
     for name, columns in _RECORDED.items():
         log = h.log(name)
-        own = _places(tuple(log.words["equipment_id"]), ids)[log.codes["equipment_id"]]
+        own = _places(tuple(log.words["equipment_id"]), place)[log.codes["equipment_id"]]
         rows = np.flatnonzero((log.until == NEVER) & (own >= 0))
         for column in columns:
             when = log.times[column][rows]
@@ -75,14 +99,13 @@ def _records(snapshot: Snapshot, h: History, ids: Words, longer: int) -> Iterato
         base = base.of
     whole = base
     named, code, since, low, high = history(whole).keep(("silences", longer), lambda: _bounds(whole, longer))
-    own = _places(named, ids)[code]
+    own = _places(named, place)[code]
     for when in (low, high):
         known = (since < known_before) & (when < known_before)
         yield own[known], when[known]
 
 
-def _places(named: tuple[str, ...], ids: Words) -> Ints:
-    place = {word: i for i, word in enumerate(ids.tolist())}
+def _places(named: tuple[str, ...], place: dict[str, int]) -> Ints:
     return np.array([place.get(word, -1) for word in named] + [-1], dtype=np.int64)
 
 

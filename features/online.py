@@ -4,6 +4,7 @@ Who calls what: serving makes one `OnlineState` of a site's newest snapshot, han
 they come (`add`), and asks for rows of a plan (`matrix`). The code that computes a feature is that of training; only
 what it reads lies differently: readings in trees that grow (`features.live_readings`), records apart for each
 equipment, so that a new reading costs its leaf and a new record the records of its equipment, not the plant's history.
+Only a plan whose features count the orders of other equipment (`rates`, `machine`) reads the records of all of it.
 
 A row at t is that of a snapshot which holds the same rows: equal bit for bit, as the tests replay.
 """
@@ -50,6 +51,7 @@ class OnlineState:
         self._added: dict[str, dict[str, list[pd.DataFrame]]] = {}
         self._tables: dict[str, pd.DataFrame] = {}
         self._histories: dict[str, History] = {}
+        self._whole: History | None = None
 
     def add(self, table: str, rows: pd.DataFrame) -> None:
         """Rows that became known, in the order in which they did; conforming to the table's contract.
@@ -59,6 +61,7 @@ class OnlineState:
         if not len(rows):
             return
         self.rows += len(rows)
+        self._whole = self._whole if table == READINGS else None
         known = rows[TABLES[table].known_by].max() if TABLES[table].known_by != "always" else pd.NaT
         for t in (known, rows["recorded_at"].max()):
             self.end = max(self.end, t + pd.Timedelta(1, "us")) if pd.notna(t) else self.end
@@ -95,6 +98,9 @@ class OnlineState:
                 "too_far_back", f"a cut-off at {cutoffs['t'].min()} looks back {plan.reach}",
                 f"cut-offs from {self.start + plan.reach} on", "ask the snapshot for features of earlier times",
             )
+        if plan.spec.rates is not None or plan.spec.machine is not None:
+            rows = cutoffs[["equipment_id", "t"]].reset_index(drop=True)
+            return Matrix(equipment_matrix_of(self._whole_history(), plan, rows).values, plan.features, rows)
         parts = {e: np.flatnonzero(cutoffs["equipment_id"] == e) for e in dict.fromkeys(cutoffs["equipment_id"])}
         values = np.empty((len(cutoffs), len(plan.features)))
         for equipment, at in parts.items():
@@ -108,6 +114,17 @@ class OnlineState:
             made.keep((READINGS,), lambda: self._readings)
             self._histories[equipment] = made
         return self._histories[equipment]
+
+    def _whole_history(self) -> History:
+        if self._whole is None:
+            self._whole = History(_OfEquipment(self, None))
+            self._whole.keep((READINGS,), lambda: self._readings)
+        return self._whole
+
+    def of_all(self, name: str) -> pd.DataFrame:
+        """All rows of a table that is kept by equipment."""
+        added = [part for parts in self._added.get(name, {}).values() for part in parts]
+        return _together(name, [self.snapshot.table(name), *added])
 
     def of_equipment(self, name: str, equipment: str) -> pd.DataFrame:
         """The rows of a table that is kept by equipment."""
@@ -130,11 +147,11 @@ def _together(name: str, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 class _OfEquipment:
-    """The plant as one equipment's features see it. No weak references: its history owns it."""
+    """The plant as the features of one equipment, or of all (None), see it. No weak references: its history owns it."""
 
     __slots__ = ("_equipment", "_state")
 
-    def __init__(self, state: OnlineState, equipment: str):
+    def __init__(self, state: OnlineState, equipment: str | None):
         self._state, self._equipment = state, equipment
 
     @property
@@ -146,7 +163,9 @@ class _OfEquipment:
         return self._state.end
 
     def table(self, name: str) -> pd.DataFrame:
-        return self._state.of_equipment(name, self._equipment) if name in APART else self._state.table(name)
+        if name not in APART:
+            return self._state.table(name)
+        return self._state.of_all(name) if self._equipment is None else self._state.of_equipment(name, self._equipment)
 
 
 def reach_of(plans: Sequence[FeaturePlan]) -> pd.Timedelta:

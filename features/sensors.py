@@ -4,7 +4,9 @@ A window is [t - w, t). A reading counts if it has a value, its quality is not `
 Limits are those of the signal as known at t. The standard deviation is the sample's, the slope is by least squares and
 a day, `gap` is the longest stretch of the window without a usable reading (its edges count), `hours_out` the time
 beyond limits (a reading holds until the next one, the last until t), `excursions` the number of times that the signal
-left them, `iqr` the distance of the quartiles. Before a signal's first reading is known everything is NaN.
+left them, `iqr` the distance of the quartiles. `level` is where the line by least squares stands at the last usable
+reading: it follows a drift without the lag of a mean and without the noise of the last reading. Before a signal's
+first reading is known everything is NaN.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ STATISTICS = {
     "share_good": ("share of good readings of {signal}", "share"),
     "hours_out": ("hours that {signal} was out of limits", "h"),
     "excursions": ("number of times that {signal} left its limits", ""),
+    "level": ("{signal} at its last reading by the line through the readings", "{unit}"),
     "median": ("median of {signal}", "{unit}"),
     "iqr": ("interquartile range of {signal}", "{unit}"),
 }

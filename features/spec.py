@@ -24,7 +24,7 @@ DAY_US = 86_400_000_000
 
 Statistic = Literal[
     "count", "mean", "std", "min", "max", "first", "last", "slope", "out_of_limits", "gap", "share_good", "hours_out",
-    "excursions", "median", "iqr",
+    "excursions", "level", "median", "iqr",
 ]
 RegimeStatistic = Literal["mean", "std", "min", "max", "first", "last", "slope", "median", "iqr"]
 WorkKind = Literal["corrective", "preventive", "inspection", "calibration"]
@@ -156,6 +156,18 @@ class MaintenanceSpec(_Block):
     fill_codes: Confidence | None = None
 
 
+class RateSpec(_Block):
+    """How often work was needed. half_lives: what "lately" means; an order so long ago counts half."""
+
+    half_lives: Windows = ("90d", "365d")
+
+
+class MachineSpec(_Block):
+    """What the work orders of the whole machine tell: of the equipment that this one is part of, and all its parts."""
+
+    windows: Windows = ("30d", "90d")
+
+
 class TextSpec(_Block):
     """What the short texts of the work orders tell, read by a text model that is fitted with the plan.
 
@@ -240,6 +252,8 @@ class FeatureSpec(_Block):
     regimes: Annotated[RegimeSpec | None, BeforeValidator(_switch)] = None
     spectra: Annotated[SpectraSpec | None, BeforeValidator(_switch)] = None
     maintenance: Annotated[MaintenanceSpec | None, BeforeValidator(_switch)] = MaintenanceSpec()
+    rates: Annotated[RateSpec | None, BeforeValidator(_switch)] = None
+    machine: Annotated[MachineSpec | None, BeforeValidator(_switch)] = None
     texts: Annotated[TextSpec | None, BeforeValidator(_switch)] = None
     events: Annotated[EventSpec | None, BeforeValidator(_switch)] = EventSpec()
     downtime: Annotated[DowntimeSpec | None, BeforeValidator(_switch)] = DowntimeSpec()
@@ -306,6 +320,7 @@ class LabelSpec(_Block):
     censor_at: kinds of orders that end the life without a failure (a preventive replacement).
     censor_by: `equipment`: any such order does; `mode`: only one whose failure mode is predicted, or that names none.
     unobserved_after: an equipment of which nothing is recorded for longer is no longer observed.
+    unobserved_by: whose records count: the equipment's own, or those of the whole machine (its parent, all its parts).
     exclude_downtime: cut-offs at which the equipment stood carry no exposure (`planned`: in planned stops only).
     episode_gap: records of a failure within this time of the one before are the same failure.
     episode_by: `mode`: only those of the same mode; `equipment`: any, and also while an order of it is still open.
@@ -317,6 +332,7 @@ class LabelSpec(_Block):
     censor_at: tuple[WorkKind, ...] = ()
     censor_by: Literal["equipment", "mode"] = "equipment"
     unobserved_after: Annotated[str, AfterValidator(_positive)] | None = None
+    unobserved_by: Literal["equipment", "machine"] = "equipment"
     exclude_downtime: Annotated[bool | Literal["planned"], BeforeValidator(_stops)] = False
     episode_gap: Length = "0h"
     episode_by: Literal["mode", "equipment"] = "mode"

@@ -62,7 +62,7 @@ from features.trees import (
 # what `statistics` can tell of each window; those from `slope` on need full summaries
 STATISTICS = (
     "count", "mean", "std", "min", "max", "first", "last",
-    "slope", "out_of_limits", "gap", "share_good", "hours_out", "excursions",
+    "slope", "out_of_limits", "gap", "share_good", "hours_out", "excursions", "level",
 )
 BASIC = 7
 
@@ -209,6 +209,10 @@ def tell(nodes, r, full, begin, end, place, out, q, k):  # type: ignore[no-untyp
             put(out, q, k, place, 9, gap / HOUR_US)
             put(out, q, k, place, 11, (nodes[r, HELD] + (end - nodes[r, STOP]) * nodes[r, OUT_LAST]) / HOUR_US)
             put(out, q, k, place, 12, nodes[r, RUNS])
+            if place[13] >= 0:
+                later = (nodes[r, STOP] - nodes[r, START]) - nodes[r, TM]
+                trend = nodes[r, C] / nodes[r, T2] * later if nodes[r, T2] > 0.0 else 0.0
+                out[q, k, place[13]] = nodes[r, FIRST] + nodes[r, MEAN] + trend
     else:
         for f in range(place.size):
             put(out, q, k, place, f, np.nan)

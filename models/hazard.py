@@ -9,8 +9,8 @@ at risk at its start) and share s_mk = P(mode m | fails in k):
 
 so that the risk of each mode rises with the horizon and the modes sum to the risk of any failure, by construction
 (cause-specific cumulative incidence; Tutz & Schmid, Modeling Discrete Time-to-Event Data, 2016, ch. 8). Censored rows
-are kept: they are at risk up to their censoring. Trees start from the hazard of all rows in each interval, so that
-they only learn who differs from it. Beyond the last edge: `models.tail`.
+are kept: they are at risk up to their censoring. Trees start from the observed hazard of each interval, so that
+they only learn who differs from it (`models.hazard_trees`). Beyond the last edge: `models.tail`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from sklearn.utils import Tags
 
 from models import boosting
 from models.hazard_input import BadInput, NotFitted, checked_matrix, constant, targets
-from models.person_period import checked_edges, edges_from_horizons, examples, interval_hazard
+from models.hazard_trees import HazardTrees, Training, expanded
+from models.person_period import checked_edges, edges_from_horizons, interval_hazard
 from models.tail import TAIL_ROWS, Curve, Tail, anchor_of
 from plant.errors import SteadylineError
 
@@ -42,11 +43,10 @@ DEFAULTS: dict[str, Any] = {
     "bagging_fraction": 0.8, "bagging_freq": 1, "lambda_l2": 5.0,
 }
 #: Hours; what `edges_from_horizons` makes of 24, 72 and 168 h.
-EDGES_H = (0.0, 6.0, 12.0, 24.0, 48.0, 72.0, 120.0, 168.0)
+EDGES_H = (0.0, 6.0, 12.0, 18.0, 24.0, 48.0, 72.0, 120.0, 168.0)
 #: What a prediction rests on: the row's features, the rates of its kind of machine, or those of all machines.
 BASES = ("features", "class", "population")
 _CHUNK_CELLS = 20_000_000
-_FEW_EXAMPLES = 150_000
 _LEAST_HAZARD, _MOST_HAZARD = 1e-12, 1.0 - 1e-12
 
 
@@ -64,20 +64,22 @@ class HazardModel(BaseEstimator):
     min_events: with fewer rows that fail before the last edge the fit is refused (`too_few_failures`).
     strata_column: column of X that holds a code (0, 1, ...) of the kind of machine. A mode that was never seen on a
         kind is not predicted for it; a kind without any failure keeps all modes. None: one kind.
+    own_rows: a kind with so many rows that fail before the last edge also gets trees of its own; None: no kind does
+        (`models.hazard_trees`).
     explain_h: horizon whose interval `contributions` explains unless told otherwise; None: the first edge.
 
     A row of which nothing is known (all features but the kind are NaN) gets the rates of its kind in training, and a
     kind that training did not hold those of all machines; their remaining life has the interval of the whole kind,
     and of an unknown kind one from the lowest bound of any kind to the highest. `predict_remaining_life` says which.
 
-    Fitted: boosters `hazard_`, `modes_` (or None), `tail_`, `n_modes_`, `prior_` (share of each mode), `mode_rows_`,
-    `constant_` (columns that never vary), `n_features_in_`, `feature_names_in_` where X had names.
+    Fitted: `hazard_` (trees), `modes_` (booster or None), `tail_`, `n_modes_`, `prior_` (share of each mode),
+    `mode_rows_`, `constant_` (columns that never vary), `n_features_in_`, `feature_names_in_` where X had names.
     """
 
     def __init__(self, edges_h: Sequence[float] = EDGES_H, params: Mapping[str, Any] | None = None, rounds: int = 300,
                  seed: int = 7, *, num_threads: int | None = None, max_cells: int = 200_000_000,
                  examples_per_row: float = 2.0, min_mode_rows: int = 50, min_events: int = 10,
-                 explain_h: float | None = None, strata_column: int | None = None):
+                 explain_h: float | None = None, strata_column: int | None = None, own_rows: int | None = None):
         self.edges_h = edges_h
         self.params = params
         self.rounds = rounds
@@ -89,6 +91,7 @@ class HazardModel(BaseEstimator):
         self.min_events = min_events
         self.explain_h = explain_h
         self.strata_column = strata_column
+        self.own_rows = own_rows
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -130,14 +133,9 @@ class HazardModel(BaseEstimator):
         self._fit_kinds(x, duration, modes, edges)
         settings = {**DEFAULTS, **(self.params or {})}
         settings.pop("objective", None)
-        most = min(self.max_cells // (x.shape[1] + 1), max(_FEW_EXAMPLES, int(self.examples_per_row * len(x))))
-        made = examples(duration, modes, edges, most, self.seed)
-        self.offset_ = _logit(self.rates_[-1])
-        expanded = _expanded(x, made.row, made.interval)
-        self.hazard_ = boosting.train(expanded, made.target, {**settings, "objective": "binary"}, self.rounds,
-                                      seed=self.seed, weight=made.weight, num_threads=self.num_threads,
-                                      init_score=self.offset_[made.interval])
-        del expanded
+        how = Training(settings, self.rounds, self.seed, self.num_threads, self.max_cells, self.examples_per_row)
+        self.hazard_ = HazardTrees.fit(x, duration, modes, edges, self._kinds(x), _logit(self.rates_), how,
+                                       self.own_rows)
         self._fit_modes(x[inside], duration[inside], modes[inside], edges, settings)
         self.tail_, anchor = Tail(), anchor_of(duration, modes >= 0, edges)
         if anchor is not None:
@@ -195,12 +193,12 @@ class HazardModel(BaseEstimator):
         for c, members in enumerate(self.classes_):
             of_mode[members] = c
         interval = np.searchsorted(edges, duration, side="right") - 1
-        expanded = _expanded(x, np.arange(len(x)), interval)
+        wide = expanded(x, np.arange(len(x)), interval)
         # every class is one tree a round: fewer rounds keep the fit about as long as the hazard's
         rounds = max(20, self.rounds // len(self.classes_))
         leaf = min(int(settings["min_data_in_leaf"]), max(5, len(x) // 50))
         params = {**settings, "objective": "multiclass", "num_class": len(self.classes_), "min_data_in_leaf": leaf}
-        self.modes_ = boosting.train(expanded, of_mode[modes].astype(np.float32), params, rounds,
+        self.modes_ = boosting.train(wide, of_mode[modes].astype(np.float32), params, rounds,
                                      seed=self.seed, num_threads=self.num_threads)
 
     # ---- predicting ------------------------------------------------------------------------------
@@ -271,8 +269,7 @@ class HazardModel(BaseEstimator):
         """
         x, k = self._matrix(X), self._interval_of(horizon_h)
         wide = np.column_stack([x, np.full(len(x), float(k))])
-        parts = np.asarray(self.hazard_.predict(wide, pred_contrib=True, num_threads=self._threads(x)))
-        out = np.column_stack([parts[:, :-2], parts[:, -2] + parts[:, -1] + self.offset_[k]])
+        out = self.hazard_.contributions(wide, self._kinds(x), self._threads(x))
         basis, row = self._basis(x)
         out[basis > 0] = 0.0
         out[basis > 0, -1] = _logit(self.rates_[row[basis > 0], k])
@@ -282,9 +279,9 @@ class HazardModel(BaseEstimator):
         """(n,): log-odds of failing in the interval that ends at `horizon_h`, given no failure before it."""
         x, k = self._matrix(X), self._interval_of(horizon_h)
         wide = np.column_stack([x, np.full(len(x), float(k))])
-        raw = np.asarray(self.hazard_.predict(wide, raw_score=True, num_threads=self._threads(x)), dtype=np.float64)
+        raw = self.hazard_.log_odds(wide, self._kinds(x), self._threads(x))
         basis, row = self._basis(x)
-        return np.where(basis > 0, _logit(self.rates_[row, k]), raw + self.offset_[k])
+        return np.where(basis > 0, _logit(self.rates_[row, k]), raw)
 
     def _interval_of(self, horizon_h: float | None) -> int:
         edges = checked_edges(self.edges_h)
@@ -307,8 +304,8 @@ class HazardModel(BaseEstimator):
             wide.reshape(len(part), count, -1)[:, :, :-1] = part[:, None, :]
             wide[:, -1] = np.tile(np.arange(count, dtype=np.float64), len(part))
             workers = self._threads(wide)
-            raw = np.asarray(self.hazard_.predict(wide, raw_score=True, num_threads=workers), dtype=np.float64)
-            hazard = 1.0 / (1.0 + np.exp(-(raw.reshape(len(part), count) + self.offset_)))
+            raw = self.hazard_.log_odds(wide, np.repeat(self._kinds(part), count), workers)
+            hazard = 1.0 / (1.0 + np.exp(-raw.reshape(len(part), count)))
             basis, row = self._basis(part)
             hazard = np.where(basis[:, None] > 0, self.rates_[row], hazard)
             share = self._shares(wide, basis, row, workers) if with_modes else np.empty(0)
@@ -331,11 +328,10 @@ class HazardModel(BaseEstimator):
     # ---- state -----------------------------------------------------------------------------------
 
     def save(self, folder: Path | str) -> list[str]:
-        """Write hazard.json, hazard.txt and (with several modes) modes.txt into `folder`; their names."""
+        """Write hazard.json, the trees and (with several modes) modes.txt into `folder`; their names."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        names = ["hazard.json", "hazard.txt"]
-        boosting.write(self.hazard_, folder / "hazard.txt")
+        names = ["hazard.json", *self.hazard_.save(folder)]
         if self.modes_ is not None:
             boosting.write(self.modes_, folder / "modes.txt")
             names.append("modes.txt")
@@ -360,7 +356,7 @@ class HazardModel(BaseEstimator):
         for name in _ARRAYS:
             setattr(model, f"{name}_", np.asarray(state[name]))
         model.tail_ = Tail.from_dict(state["tail"])
-        model.hazard_ = boosting.read(folder / "hazard.txt")
+        model.hazard_ = HazardTrees.load(folder, _logit(model.rates_))
         path = folder / "modes.txt"
         model.modes_ = boosting.read(path) if path.exists() else None
         return model
@@ -375,15 +371,8 @@ class HazardModel(BaseEstimator):
         return 1 if len(wide) <= 64 else boosting.threads(self.num_threads)
 
 
-_PLAIN = ("rounds", "seed", "examples_per_row", "min_mode_rows", "min_events", "explain_h", "strata_column")
-_ARRAYS = ("prior", "priors", "rates", "kind_rows", "mode_rows", "offset", "constant")
-
-
-def _expanded(x: Floats, rows: NDArray[np.int64], interval: NDArray[np.int64]) -> NDArray[np.float32]:
-    wide = np.empty((len(rows), x.shape[1] + 1), dtype=np.float32)
-    np.take(x.astype(np.float32), rows, axis=0, out=wide[:, :-1])
-    wide[:, -1] = interval
-    return wide
+_PLAIN = ("rounds", "seed", "examples_per_row", "min_mode_rows", "min_events", "explain_h", "strata_column", "own_rows")
+_ARRAYS = ("prior", "priors", "rates", "kind_rows", "mode_rows", "constant")
 
 
 def _survival(hazard: Floats) -> Floats:

@@ -21,14 +21,14 @@ Ints = NDArray[np.int64]
 
 
 def edges_from_horizons(horizons_h: Sequence[float]) -> tuple[float, ...]:
-    """Interval edges (hours) that hold every horizon: [0, h1] is cut at h1/4 and h1/2, each later gap in two.
+    """Interval edges (hours) that hold every horizon: [0, h1] is cut in four, each later gap in two.
 
-    24, 72, 168 h give 0, 6, 12, 24, 48, 72, 120, 168.
+    24, 72, 168 h give 0, 6, 12, 18, 24, 48, 72, 120, 168.
     """
     wanted = [float(h) for h in horizons_h]
     if not wanted or wanted[0] <= 0 or any(b <= a for a, b in itertools.pairwise(wanted)):
         raise SteadylineError("bad_horizons", f"The horizons are {wanted} hours.", "positive, strictly increasing")
-    edges = [0.0, wanted[0] / 4, wanted[0] / 2, wanted[0]]
+    edges = [0.0, wanted[0] / 4, wanted[0] / 2, wanted[0] * 3 / 4, wanted[0]]
     for a, b in itertools.pairwise(wanted):
         edges += [(a + b) / 2, b]
     return tuple(edges)

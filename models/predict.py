@@ -70,7 +70,8 @@ class FailurePredictor:
         """One score a row of `values` (n, p): risks, failure_modes, remaining_life (days), reasons, decision, what_if.
 
         failure_modes are those of the decision horizon, the likeliest first. remaining_life's interval holds the
-        failure with probability 0.5; `beyond`: the median lies later than the longest horizon, so it is a lower bound.
+        failure with probability 0.5; `beyond`: the median lies later than the longest horizon, so it is a lower bound;
+        `basis`: what the curve rests on, the row's features, or the rates of its class or of the whole population.
         """
         if not len(values):
             return []
@@ -78,7 +79,7 @@ class FailurePredictor:
         total = np.minimum(risk.sum(axis=1), 1.0)
         life = self.model.predict_remaining_life(values)
         hours = np.column_stack([life[name].to_numpy() for name in ("expected_h", "median_h", "lower_h", "upper_h")])
-        beyond = life["beyond"].to_numpy()
+        beyond, basis = life["beyond"].to_numpy(), life["basis"].to_numpy()
         why = reasons(
             self.features, values, self.model.contributions(values, self.spec.decision_horizon.hours), self.reference
         )
@@ -91,7 +92,7 @@ class FailurePredictor:
                 ],
                 "decision_horizon": str(self.spec.decision_horizon),
                 "failure_modes": self._modes(risk[i, :, d]),
-                "remaining_life": _life(hours[i] / 24.0, bool(beyond[i])),
+                "remaining_life": _life(hours[i] / 24.0, bool(beyond[i]), str(basis[i])),
                 "reasons": [r.as_dict() | self._compared(r.group, values[i]) for r in why[i]],
                 "decision": self._decision(float(total[i, d])),
                 "what_if": changes[i],
@@ -126,9 +127,8 @@ class FailurePredictor:
         return {f"risk within {self.spec.decision_horizon}": total[:, self.decision_index]}
 
     def importance(self) -> Floats:
-        """(p,): gain of each feature in the hazard's trees."""
-        gain = self.model.hazard_.feature_importance(importance_type="gain")
-        return np.asarray(gain, dtype=np.float64)[: len(self.features)]
+        """(p,): gain of each feature in the hazard's trees, as a share."""
+        return self.model.hazard_.importance()
 
     @cached_property
     def _comparisons(self) -> dict[str, dict[str, int]]:
@@ -276,10 +276,11 @@ def _spec(bundle: Bundle, kind: type[Any]) -> Any:
     return spec
 
 
-def _life(days: Floats, beyond: bool) -> dict[str, Any]:
+def _life(days: Floats, beyond: bool, basis: str) -> dict[str, Any]:
     expected, median, lower, upper = (float(d) for d in days)
     return {
         "expected_days": expected, "median_days": median, "lower_days": lower, "upper_days": upper, "beyond": beyond,
+        "basis": basis,
     }
 
 

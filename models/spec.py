@@ -191,6 +191,7 @@ class FailureSpec(ModelSpec):
     remaining_life: RemainingLife = RemainingLife()
     intervention: Intervention = Intervention()
     what_if: tuple[Annotated[str, Field(min_length=1)], ...] = ()  # features that a person can change
+    per_class: bool = True  # classes with enough failures also get trees of their own
 
     @property
     def terms(self) -> Terms:

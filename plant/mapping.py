@@ -98,7 +98,7 @@ class ItemMapper:
         return self._intervals.carry() if self._intervals is not None else None
 
     def _where(self, raw: RawRows, content: pa.Array | None) -> np.ndarray | None:
-        """Numbers of the rows that the item takes; None: all."""
+        """Numbers of the rows that the item takes; None: all. An empty cell is the word ""."""
         if not self.item.where:
             return None
         rows = MappingRows(
@@ -108,7 +108,7 @@ class ItemMapper:
         for name, wanted in self.item.where.items():
             words = rows.text_of(name)
             values = wanted["not"] if isinstance(wanted, dict) else wanted
-            inside = np.array([w in values for w in words.categories] + [False])[words.codes]
+            inside = np.array([w in values for w in words.categories] + ["" in values])[words.codes]
             keep &= ~inside if isinstance(wanted, dict) else inside
         return None if keep.all() else np.flatnonzero(keep)
 

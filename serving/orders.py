@@ -2,7 +2,8 @@
 
 One order for each equipment, failure mode and episode. An episode ends when the plant's own records show
 that corrective or preventive work on the equipment was closed; then its order is closed too, and a later
-score may open the next one. Every order keeps the sentence and the score it was opened for.
+score may open the next one. Every order keeps the sentence and the score it was opened for. Where a plant records no
+closing at all, its orders count as closed when they were opened, as the labels take them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from serving.words import percent
 ACTOR = "steadyline"  # orders are opened by the service itself, under the rules of a signed model version
 WORK = ("corrective", "preventive")
 WEEK = timedelta(days=7)
+NEVER_CLOSES = timedelta(days=365)  # a plant without a closing since its first order, so long ago, records none
 
 
 @dataclass(frozen=True)
@@ -191,8 +193,8 @@ def _mode(score: Mapping[str, Any]) -> str:
 
 def _settle(connection: Connection, site: str, plant: View) -> list[str]:
     """Close the orders whose episode ended: work on the equipment was closed after they were opened."""
-    done = plant.table("work_orders")
-    done = done[done["kind"].isin(WORK) & done["closed_at"].notna()]
+    done = _work(plant)
+    done = done[done["closed_at"].notna()]
     last = done.groupby("equipment_id", observed=True)["closed_at"].max()
     closed = []
     for order in open_book(connection, site):
@@ -222,9 +224,17 @@ def _opened_within_week(connection: Connection, site: str, now: pd.Timestamp) ->
     return int(connection.execute(query).scalar_one())
 
 
-def _open_in_cmms(plant: View) -> dict[str, str]:
+def _work(plant: View) -> pd.DataFrame:
+    """Corrective and preventive orders; of a plant that records no closing each is closed when it was opened."""
     orders = plant.table("work_orders")
-    orders = orders[orders["kind"].isin(WORK) & orders["closed_at"].isna()].sort_values(["opened_at", "work_order_id"])
+    if orders["closed_at"].isna().all() and bool((orders["opened_at"] < plant.t - NEVER_CLOSES).any()):
+        orders = orders.assign(closed_at=orders["opened_at"])
+    return orders[orders["kind"].isin(WORK)]
+
+
+def _open_in_cmms(plant: View) -> dict[str, str]:
+    orders = _work(plant)
+    orders = orders[orders["closed_at"].isna()].sort_values(["opened_at", "work_order_id"])
     return dict(zip(orders["equipment_id"].astype(str), orders["work_order_id"].astype(str), strict=True))
 
 

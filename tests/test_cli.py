@@ -266,9 +266,6 @@ class TestBadInput:
         assert state(home) == before
         return told.error
 
-    def test_a_site_without_models(self, line: Line, empty: Path) -> None:
-        self.refused(line, empty, "no_models", "has no model to train", "train", "sites/excavators")
-
     @pytest.fixture
     def works(self, line: Line, empty: Path, workshop: Workshop) -> Workshop:
         """A small site that was connected once."""
@@ -276,6 +273,9 @@ class TestBadInput:
         workshop.one(EVENT | {"ts": "t", "value": "v"}, time_zone=None)
         assert line("connect", workshop.folder, "--data", workshop.data).code == 0
         return workshop
+
+    def test_a_site_without_models(self, line: Line, empty: Path, works: Workshop) -> None:
+        self.refused(line, empty, "no_models", "has no model to train", "train", works.folder)
 
     def connecting(self, line: Line, home: Path, works: Workshop, code: str, found: str) -> dict[str, Any]:
         return self.refused(line, home, code, found, "connect", works.folder, "--data", works.data)

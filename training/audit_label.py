@@ -83,23 +83,32 @@ def _at(
     reach = max(band, min(look_back, h))
     clean = ~(age < look_back)  # for so long after a failure a feature still mixes in the life before
     within = clean & (left < h - strip)
-    near = _some(within & (left >= h - strip - band))
+    beside = within & (left >= h - strip - band), clean & (left >= h + strip) & (left < h + strip + band)
+    near, past = _some(beside[0]), _some(beside[1])
     if len(near) < _FEWEST_ROWS or len(np.unique(life[near])) < _FEWEST_LIVES:
         return []
-    past = _some(clean & (left >= h + strip) & (left < h + strip + band))
-    beyond = _some(clean & (at_least >= h + strip + band), 2 * _MOST)
-    if len(past) < _FEWEST_ROWS or len(beyond) < _FEWEST_ROWS:
+    far = clean & (at_least >= h + strip + band)
+    if len(past) < _FEWEST_ROWS or far.sum() < _FEWEST_ROWS:
         return []
     separates = auc(values[np.ix_(near, columns)], values[np.ix_(past, columns)])
     strong = np.flatnonzero(np.abs(separates - 0.5) >= SEPARATES - 0.5)
     if not len(strong):
         return []
-    separates, columns = separates[strong], columns[strong]
-    reaching = _some(within & (left >= h - strip - reach))
-    inside = _some(within & (left < h - strip - look_back))
+    columns = columns[strong]
     out = []
-    for column, power in zip(columns.tolist(), separates.tolist(), strict=True):
+    for column in columns.tolist():
         x = values[:, [column]]
+        there = np.isfinite(x[:, 0])  # features of one class of equipment are not known of the others
+        near, past = _some(beside[0] & there), _some(beside[1] & there)
+        lives = len(np.unique(life[near]))
+        if min(len(near), len(past)) < _FEWEST_ROWS or lives < _FEWEST_LIVES:
+            continue
+        power = auc(x[near], x[past])[0]
+        if abs(power - 0.5) < SEPARATES - 0.5:
+            continue
+        reaching = _some(within & there & (left >= h - strip - reach))
+        inside = _some(within & there & (left < h - strip - look_back))
+        beyond = _some(far & there, 2 * _MOST)
         apart = auc(x[reaching], x[np.concatenate([past, beyond])])[0]
         flat = abs(auc(x[past], x[beyond])[0] - 0.5)
         told = _rank_correlation(x[inside, 0], left[inside])
@@ -107,7 +116,7 @@ def _at(
             continue  # the rate of a trend that sets in at the horizon stays what it is until the failure
         precise = _precision(x[:, 0], clean & (at_least >= h + strip), within, near, past)
         if max(apart, 1 - apart) >= APART and flat <= FLAT and told <= SATURATED and precise >= PRECISE:
-            out.append(Echo(column, name, of, 0.5 + abs(power - 0.5), len(np.unique(life[near]))))
+            out.append(Echo(column, name, of, float(0.5 + abs(power - 0.5)), lives))
     return out
 
 
@@ -145,8 +154,8 @@ def auc(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """|Spearman's correlation| of x with y where x is known; 0 where it does not vary."""
+    """|Spearman's correlation| of x with y where x is known; 0 where one of them does not vary."""
     there = np.isfinite(x)
-    if there.sum() < _FEWEST_ROWS or len(np.unique(x[there])) < 2:
+    if there.sum() < _FEWEST_ROWS or min(len(np.unique(x[there])), len(np.unique(y[there]))) < 2:
         return 0.0
     return float(abs(np.corrcoef(rankdata(x[there]), rankdata(y[there]))[0, 1]))

@@ -45,7 +45,11 @@ def _failure(spec: FailureSpec, evidence: Mapping[str, Any]) -> dict[str, Any]:
         "population": {"equipment_class": of.equipment_class, "area": of.area, "line": of.line, "equipment": equipment},
         "labels": evidence.get("labels"),
         "decision_horizon": str(spec.decision_horizon),
-        "performance": {h: {k: one[k] for k in measures} for h, one in evidence["horizons"].items()},
+        "performance": {
+            h: {k: one[k] for k in measures}
+            | {"baselines": {n: {k: b[k] for k in measures} for n, b in one.get("baselines", {}).items()}}
+            for h, one in evidence["horizons"].items()
+        },
         "strata": {by: rows for by, rows in money.get("strata", {}).items() if len(rows) > 1 or by == "class"},
         "modes": money.get("modes", []), "remaining_life": evidence.get("remaining_life"),
         "tested": money.get("tested"), "terms": money.get("terms"), "savings": money.get("savings"),
@@ -145,13 +149,21 @@ def _failure_lines(card: Mapping[str, Any]) -> list[str]:
     out += ["", f"## Performance on unseen {'time' if card['terms'] else 'units'}", "",
             *_table(("horizon", "AUC", "average precision", "calibration error", "Brier score", "base rate", "rows"), [
                 (h, p["auc"], p["average_precision"], p["ece"], p["brier"], p["base_rate"], p["n"])
-                for h, p in card["performance"].items()])]
+                for h, p in card["performance"].items()]), *_baseline_lines(card)]
     if life is not None:
         cap = f", both lives capped at {life['cap']:g} d" if life["cap"] else ""
         out += ["", f"Remaining life at the last record of {life['n']} units: RMSE {life['rmse']:.2f} d{cap}; "
                 f"{life['rmse_uncapped']:.2f} d without a cap; the {life['interval']:.0%} interval held "
                 f"{life['coverage']:.0%}."]
     return out + (_play_lines(card) if card["terms"] else ["", "## Decisions", "", _decision_line(card)])
+
+
+def _baseline_lines(card: Mapping[str, Any]) -> list[str]:
+    """What is worth knowing no more than the time since the last failure, or who fails how often."""
+    rows = [(h, n.replace("_", " "), b["auc"], b["average_precision"], b["brier"])
+            for h, p in card["performance"].items() for n, b in p.get("baselines", {}).items()]
+    return ["", "Baselines, each alone:", "", *_table(
+        ("horizon", "baseline", "AUC", "average precision", "Brier score"), rows)] if rows else []
 
 
 def _play_lines(card: Mapping[str, Any]) -> list[str]:

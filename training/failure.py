@@ -26,6 +26,7 @@ from plant.snapshot import SnapshotLike
 from training.audit import audit_failure
 from training.audit_finding import Audit, require_passed
 from training.audit_groups import require_embargo
+from training.failure_baselines import rates_of_units
 from training.failure_evidence import CLASS, FailureFit, events_within, evidence_of, hours_until, kinds_of
 from training.population import period
 from training.remaining_life import judged_lives
@@ -37,6 +38,7 @@ from training.units import Division, divided, evidence_by_unit, learning_fold, t
 
 Progress = Callable[[str], None]
 _MOST_ROWS = 5_000_000
+OWN_ROWS = 200  # failing rows from which on a class of equipment also gets trees of its own
 
 
 @dataclass(frozen=True)
@@ -221,6 +223,7 @@ def _hazard(spec: FailureSpec, matrix: Matrix) -> HazardModel:
         spec.seed,
         explain_h=spec.decision_horizon.hours,
         strata_column=names.index(CLASS) if CLASS in names else None,
+        own_rows=OWN_ROWS if spec.per_class else None,
     )
 
 
@@ -272,7 +275,7 @@ def _baselines(
     known: pd.DataFrame,
     watched: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """Risk by the base rate alone, and by the time since the last failure alone."""
+    """Risk by the base rate alone (of all, of each equipment, of its class), and by the time since the last failure."""
     horizons = spec.horizons_h
     event, weight = events_within(known, horizons, watched)
     constant = np.array([metrics.base_rate(event[:, k], weight[:, k]) or 0.0 for k in range(len(horizons))])
@@ -282,7 +285,8 @@ def _baselines(
         age[before], np.maximum(known["duration_h"] - lead, 0.0), np.where(known["observed"], 0, -1)
     )
     risk = model.predict_risk(age[test], [h - lead for h in horizons]).sum(axis=1)
-    return {"base_rate": np.tile(constant, (int(test.sum()), 1)), "age": risk}
+    rates = rates_of_units(snapshot, cutoffs, before, test, event, weight)
+    return {"base_rate": np.tile(constant, (int(test.sum()), 1)), "age": risk} | rates
 
 
 def _hours_since_failure(snapshot: SnapshotLike, spec: FailureSpec, cutoffs: pd.DataFrame) -> np.ndarray:

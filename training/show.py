@@ -71,20 +71,24 @@ def render_explained(console: Console, answer: dict[str, Any], most: int = 10) -
 
 def _failure(console: Console, task: dict[str, Any]) -> None:
     table = Table()
-    for name in ("horizon", "failures", "AUC (by age)", "precision (base rate)", "calibration"):
+    for name in ("horizon", "failures", "AUC (by age, unit, class)", "precision (by unit, none)", "calibration"):
         table.add_column(name, justify="right")
     for name, h in task["horizons"].items():
+        by = h["baselines"]
+        ranked = ", ".join(_number(by[b]["auc"]) for b in ("age", "unit_base_rate", "class_base_rate"))
+        found = f"{_number(by['unit_base_rate']['average_precision'])}, {_number(h['base_rate'])}"
         table.add_row(
             name,
             f"{h['failures']:,} of {h['n']:,}",
-            f"{_number(h['auc'])} ({_number(h['baselines']['age']['auc'])})",
-            f"{_number(h['average_precision'])} ({_number(h['base_rate'])})",
+            f"{_number(h['auc'])} ({ranked})",
+            f"{_number(h['average_precision'])} ({found})",
             _number(h["ece"], 4),
         )
     console.print(table)
     d = task["horizons"][task["decision_horizon"]]
     rivals = ", ".join(f"{n.replace('_', ' ')} {_number(b['brier'], 4)}" for n, b in d["baselines"].items())
-    console.print("  [dim]precision: average precision; calibration: expected calibration error[/]")
+    console.print("  [dim]in brackets: what is worth the time since the last failure, the base rate of each unit, of "
+                  "its class, and of all; precision: average precision; calibration: expected calibration error[/]")
     console.print(f"  Brier score at {task['decision_horizon']}: {_number(d['brier'], 4)} (baselines: {rivals})")
     if "remaining_life" in task:
         _remaining_life(console, task["remaining_life"])

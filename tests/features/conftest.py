@@ -77,8 +77,9 @@ def random_plant(seed: int, versions: bool = True) -> Memory:
         return [words[i] for i in rng.integers(0, len(words), n)]
 
     equipment = [
-        {"equipment_id": e, "equipment_class": c, "criticality": k, "commissioned_at": at(-1000)}
-        for e, c, k in zip(EQUIPMENT, ("press", "press", "mixer"), ("high", None, "low"), strict=True)
+        {"equipment_id": e, "equipment_class": c, "criticality": k, "commissioned_at": at(-1000), "parent_id": p}
+        for e, c, k, p in zip(EQUIPMENT, ("press", "press", "mixer"), ("high", None, "low"), (None, "press-1", None),
+                              strict=True)
     ]
     signals = [{"equipment_id": e, "signal": s, "unit": "u", "low": -0.5, "high": 0.8}
                for e in EQUIPMENT[:2] for s in ("force", "speed")]

@@ -58,7 +58,7 @@ def test_a_count_is_the_number_of_its_source_rows(seed: int, t: pd.Timestamp, su
     plant = random_plant(seed)
     made = plan(plant, SPEC, "equipment", at(150), EQUIPMENT)
     found = value(plant, made, subject, t)
-    counted = ("maintenance.count", "maintenance.open", "events.count", "events.all", "downtime.stops",
+    counted = ("maintenance.count", "machine.count", "maintenance.open", "events.count", "events.all", "downtime.stops",
                "downtime.minor_stops")
     traced = source_rows(plant, made, subject, t, [f"{p}*" for p in counted])
     assert traced

@@ -16,11 +16,12 @@ from tests.features.conftest import BATCHES, EQUIPMENT, Memory, at, random_plant
 SPEC = FeatureSpec.model_validate({
     "sensors": {"windows": ["30min", "6h", "3d"], "baseline": "5d", "fleet": True, "since_maintenance": True,
                 "statistics": ["mean", "std", "min", "max", "first", "last", "slope", "count", "out_of_limits", "gap",
-                               "share_good", "hours_out", "excursions", "median", "iqr"]},
+                               "share_good", "hours_out", "excursions", "level", "median", "iqr"]},
     "spectra": {"signals": ["force"], "window": "4d", "bands": [[0.0, 0.0001]]},
     "regimes": {"settings": ["speed"], "count": 3, "windows": ["30min", "6h", "3d"], "first": 4, "within": "5d",
                 "statistics": ["mean", "std", "min", "max", "first", "last", "slope", "median", "iqr"]},
     "maintenance": {"windows": ["12h", "4d"]}, "events": {"windows": ["6h", "2d"]},
+    "rates": {"half_lives": ["12h", "4d"]}, "machine": {"windows": ["12h", "4d"]},
     "downtime": {"windows": ["6h", "2d"]}, "calendar": True, "own": {"windows": ["6h", "4d"]},
     "batches": {"targets": ["assay", "dissolution"],
                 "step_readings": {"statistics": ["count", "mean", "std", "last", "gap"]}},

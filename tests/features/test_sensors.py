@@ -18,7 +18,7 @@ from plant.errors import SteadylineError
 from tests.features.conftest import EQUIPMENT, Memory, at, random_plant
 
 STATISTICS = ["mean", "std", "min", "max", "first", "last", "slope", "count", "out_of_limits", "gap", "share_good",
-              "hours_out", "excursions", "median", "iqr"]
+              "hours_out", "excursions", "level", "median", "iqr"]
 WINDOWS = {"30min": 1800, "6h": 6 * 3600, "3d": 3 * 86400}
 SPEC = FeatureSpec.model_validate({
     "sensors": {"windows": list(WINDOWS), "statistics": STATISTICS},
@@ -42,7 +42,10 @@ with usable as (
 ), sums as (
     select equipment_id, signal, avg(value) as mean, stddev_samp(value) as std, min(value) as min, max(value) as max,
         arg_min(value, s) as first, arg_max(value, s) as last, count(*) as count,
-        regr_slope(value, (s - {t}) / 86400) as slope, avg(coalesce(beyond, 0)) as out_of_limits,
+        regr_slope(value, (s - {t}) / 86400) as slope,
+        avg(value) + case when max(s) > min(s)
+            then regr_slope(value, s - {t}) * (max(s - {t}) - avg(s - {t})) else 0 end as level,
+        avg(coalesce(beyond, 0)) as out_of_limits,
         quantile_cont(value, 0.5) as median, quantile_cont(value, 0.75) - quantile_cont(value, 0.25) as iqr
     from inside where value is not null and quality is distinct from 'bad' group by all
 ), held as (
@@ -60,7 +63,7 @@ with usable as (
     from inside group by all
 )
 select equipment_id, signal, mean, std, min, max, first, last, slope, coalesce(count, 0) as count, out_of_limits,
-    gap / 3600 as gap, share_good, hours_out, excursions, median, iqr
+    gap / 3600 as gap, share_good, hours_out, excursions, level, median, iqr
 from gaps left join sums using (equipment_id, signal) left join shares using (equipment_id, signal)
     left join held using (equipment_id, signal)
 """
@@ -128,7 +131,7 @@ def test_a_window_by_hand(memory: Any) -> None:
     assert {k.split(".")[1]: v for k, v in found.items() if k.endswith(".6h")} == pytest.approx({
         "count": 3, "mean": 4.0, "std": np.sqrt(21.0), "min": 0.0, "max": 9.0, "first": 9.0, "last": 0.0,
         "slope": -1.7368421052631578 * 24, "out_of_limits": 2 / 3, "gap": 3.0, "share_good": 2 / 4,
-        "hours_out": 3.0, "excursions": 2, "median": 3.0, "iqr": 4.5,
+        "hours_out": 3.0, "excursions": 2, "level": 4.0 - 1.7368421052631578 * (5 - 7 / 3), "median": 3.0, "iqr": 4.5,
     })
     assert found["force.count.30min"] == 0
     assert np.isnan(found["force.mean.30min"])

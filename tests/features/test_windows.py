@@ -90,7 +90,7 @@ def plainly(s: Series, begin: int, end: int, low: float, high: float) -> list[fl
     share = float((s.quality[inside] == 2).mean()) if inside.any() else np.nan
     if not len(x):
         nothing = [np.nan] * 6
-        return [0.0, *nothing, np.nan, np.nan, (end - begin) / HOUR, share, np.nan, np.nan]
+        return [0.0, *nothing, np.nan, np.nan, (end - begin) / HOUR, share, np.nan, np.nan, np.nan]
     outside = (x < low) | (x > high)
     hours, held = (ts - end) / HOUR, np.diff(np.append(ts, end)) / HOUR
     spread = ((hours - hours.mean()) ** 2).sum()
@@ -98,7 +98,8 @@ def plainly(s: Series, begin: int, end: int, low: float, high: float) -> list[fl
     gap = max(np.diff(np.concatenate([[begin], ts, [end]]))) / HOUR
     runs = int(outside[0]) + int((outside[1:] & ~outside[:-1]).sum())
     return [len(x), x.mean(), x.std(ddof=1) if len(x) > 1 else np.nan, x.min(), x.max(), x[0], x[-1], slope,
-            outside.mean(), gap, share, float(held[outside].sum()), runs]
+            outside.mean(), gap, share, float(held[outside].sum()), runs,
+            x.mean() + (slope / 24 * (hours[-1] - hours.mean()) if spread > 0 else 0.0)]
 
 
 def same_bits(a: np.ndarray, b: np.ndarray) -> None:
@@ -217,3 +218,4 @@ def test_nothing_and_next_to_nothing(n: int) -> None:
     assert np.isnan(found[STATISTICS.index("slope")])
     if n:
         assert found[STATISTICS.index("hours_out")] == 1.0
+        assert found[STATISTICS.index("level")] == 50.0

@@ -44,7 +44,7 @@ def fitted() -> HazardModel:
 
 
 def test_edges_hold_every_horizon() -> None:
-    assert EDGES == (0.0, 6.0, 12.0, 24.0, 48.0, 72.0, 120.0, 168.0)
+    assert EDGES == (0.0, 6.0, 12.0, 18.0, 24.0, 48.0, 72.0, 120.0, 168.0)
     for wrong in ([], [24, 24], [72, 24], [0, 24]):
         with pytest.raises(SteadylineError, match="strictly increasing"):
             edges_from_horizons(wrong)

@@ -259,6 +259,8 @@ class TestRows:
             ({"s": ["a", "c"]}, ["1", "4"]),
             ({"s": {"not": ["a"]}}, ["2", "3", "4"]),
             ({"s": {"not": ["a"]}, "id": ["2", "3"]}, ["2", "3"]),
+            ({"s": [""]}, ["3"]),
+            ({"s": {"not": ["", "c"]}}, ["1", "2"]),
         ],
     )
     def test_where(self, workshop: Workshop, where: dict[str, Any], ids: list[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import shutil
 from pathlib import Path
@@ -96,11 +95,6 @@ def zagar(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Connec
     assert text.count("timeseries/*.csv") == 1
     (folder / "site.yaml").write_text(text.replace("timeseries/*.csv", "no-series/*.csv"), encoding="utf-8")
     return connect(load_site(folder), shared_data / "zagar_tablets", folder / "store")
-
-
-@pytest.fixture(scope="module")
-def excavators(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Connected:
-    return connect(load_site(SITES / "excavators"), shared_data / "excavators", tmp_path_factory.mktemp("excavators"))
 
 
 @pytest.fixture(scope="module")
@@ -255,76 +249,6 @@ class TestZagar:
         again = connect(zagar.site, shared_data / "zagar_tablets", zagar.snapshot.folder.parent)
         assert sum(c.loaded for c in again.tables.values()) == 0
         assert again.snapshot.data_version == zagar.snapshot.data_version
-
-
-class TestExcavators:
-    """Real: orders of five machines; no number, no end, one broken line."""
-
-    def test_counts(self, excavators: Connected) -> None:
-        assert adds_up(excavators)
-        assert excavators.tables["equipment"].as_dict() == {"read": 5, "loaded": 5, "known": 0, "quarantined": 0}
-        assert excavators.tables["work_orders"].as_dict() == {
-            "read": 5_485,
-            "loaded": 5_484,
-            "known": 0,
-            "quarantined": 1,
-        }
-        assert not excavators.site.simulated
-
-    def test_the_broken_line_is_put_aside(self, excavators: Connected) -> None:
-        (row,) = excavators.snapshot.quarantine().itertuples()
-        assert (row.file, row.line, row.table) == ("excavators-cleaned.csv", 3454, "work_orders")
-        assert "'t swing' is not in the crosswalk" in row.reason
-
-    def test_each_order_is_its_row(self, excavators: Connected, shared_data: Path) -> None:
-        with (shared_data / "excavators" / "excavators-cleaned.csv").open(encoding="ascii", newline="") as f:
-            rows = {n: row for n, row in enumerate(csv.DictReader(f), 2) if n != 3454}
-        orders = excavators.snapshot.table("work_orders").set_index("source_line")
-        assert sorted(orders.index) == sorted(rows), "no text spans lines, so a row's number is its line"
-        for line, row in rows.items():
-            order = orders.loc[line]
-            local = order["opened_at"].tz_convert("Australia/Perth")
-            assert f"{local:%Y-%m-%d %H:%M}" == row["BscStartDate"] + " 00:00"
-            assert order["equipment_id"] == "excavator-" + row["Asset"]
-            assert order["text"] == row["OriginalShorttext"].strip()
-            assert order["cost"] == float(row["Cost"])
-            assert pd.isna(order["failure_mode"]) == (row["FM"] == "NA")
-
-    def test_rows_that_repeat_are_orders_of_their_own(self, excavators: Connected) -> None:
-        orders = excavators.snapshot.table("work_orders")
-        assert orders["work_order_id"].nunique() == 5_484
-        assert orders.duplicated(["equipment_id", "opened_at", "text", "kind", "cost"]).sum() >= 358
-
-    def test_kinds_and_modes(self, excavators: Connected) -> None:
-        orders = excavators.snapshot.table("work_orders")
-        assert orders["kind"].value_counts().to_dict() == {"corrective": 5_216 + 98 + 6, "preventive": 153 + 7 + 4}
-        assert orders["failure_mode"].notna().sum() == 2_303
-        assert not orders["failure_mode"].dropna().astype(str).str.contains("[_ ]?unspecified_|[A-Z/]").any()
-
-    def test_no_end_so_what_an_end_makes_known_never_is(self, excavators: Connected) -> None:
-        orders = excavators.snapshot.table("work_orders")
-        assert orders["closed_at"].isna().all()
-        assert "no_closing_time" in {f.code for f in excavators.findings}
-
-    def test_service_ends_with_the_records(self, excavators: Connected) -> None:
-        machines = excavators.snapshot.table("equipment").set_index("equipment_id")
-        days = {
-            name: tuple(f"{at.tz_convert('Australia/Perth'):%Y-%m-%d}" for at in (row.commissioned_at, row.retired_at))
-            for name, row in machines.iterrows()
-        }
-        assert days == {
-            "excavator-A": ("2003-12-05", "2008-12-09"),
-            "excavator-B": ("2001-07-05", "2005-09-11"),
-            "excavator-C": ("2003-07-01", "2012-12-14"),
-            "excavator-D": ("2003-06-29", "2011-10-19"),
-            "excavator-E": ("2006-02-17", "2011-12-02"),
-        }
-
-    def test_a_second_connect_loads_nothing(self, excavators: Connected, shared_data: Path) -> None:
-        again = connect(excavators.site, shared_data / "excavators", excavators.snapshot.folder.parent)
-        assert sum(c.loaded for c in again.tables.values()) == 0
-        assert adds_up(again)
-        assert again.snapshot.data_version == excavators.snapshot.data_version
 
 
 def cycles(shared_data: Path, name: str) -> np.ndarray:

@@ -134,6 +134,20 @@ def test_an_episode_ends_with_the_work(engine: Engine) -> None:
     assert (after.closed, [o.order_id for o in after.opened]) == (["dublin-00001"], ["dublin-00002"])
 
 
+def test_a_plant_that_records_no_closing_holds_nothing_open(engine: Engine) -> None:
+    never = [("W0", "press-2", "corrective", "2025-02-01", None), ("W1", "press-1", "corrective", "2026-02-28", None)]
+    first = run(engine, [score("press-1", 100)], orders(*never))
+    assert [o.order_id for o in first.opened] == ["dublin-00001"]
+    later = run(engine, [score("press-1", 100, "2026-03-01T12:00:00+00:00")], orders(*never))
+    assert (later.closed, [s.code for s in later.skipped]) == ([], ["open_in_book"]), "no work since then"
+    worked = orders(*never, ("W2", "press-1", "corrective", "2026-03-02", None))
+    after = run(engine, [score("press-1", 100, "2026-03-04T12:00:00+00:00")], worked)
+    assert (after.closed, [o.order_id for o in after.opened]) == (["dublin-00001"], ["dublin-00002"])
+    one_closed = orders(*never[1:], ("W0", "press-2", "corrective", "2025-02-01", "2025-02-02"))
+    held = run(engine, [score("press-1", 100, "2026-03-05T12:00:00+00:00", mode="seal")], one_closed)
+    assert [s.code for s in held.skipped] == ["open_in_cmms"]
+
+
 def test_no_order_that_saves_nothing(engine: Engine) -> None:
     assert [s.code for s in run(engine, [score("press-1", -5)]).skipped] == ["no_saving"]
 

@@ -138,7 +138,7 @@ def test_labels_to_learn_from_are_those_of_the_day() -> None:
     )
     told = Frames({**plain.tables, "work_orders": pd.concat([orders, late], ignore_index=True)})
     again = train_failure(told, spec)
-    assert again.last.model.hazard_.model_to_string() == trained.last.model.hazard_.model_to_string()
+    assert again.last.model.hazard_.pooled.model_to_string() == trained.last.model.hazard_.pooled.model_to_string()
 
 
 @pytest.mark.parametrize(

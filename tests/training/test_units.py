@@ -90,7 +90,7 @@ def test_tested_units_change_no_byte_of_the_model(trained: FailureTraining) -> N
     ends = equipment["retired_at"] + 9 * DAY * equipment["area"].eq("test")
     other = train_failure(Frames({"equipment": equipment.assign(retired_at=ends),
                                   "readings": readings.assign(value=shaken)}), spec())
-    assert other.last.model.hazard_.model_to_string() == trained.last.model.hazard_.model_to_string()
+    assert other.last.model.hazard_.pooled.model_to_string() == trained.last.model.hazard_.pooled.model_to_string()
     assert other.last.calibration.as_dict() == trained.last.calibration.as_dict()
     assert other.plan.vocabulary == trained.plan.vocabulary
     assert other.evidence["remaining_life"]["rmse"] != trained.evidence["remaining_life"]["rmse"]

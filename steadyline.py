@@ -19,6 +19,7 @@ from plant import commands
 from plant.commands import AsJson, DataFolder, SiteFolder, option
 from plant.errors import SteadylineError
 from plant.home import state_home, store_root
+from serving import review_command
 from training import backtest_commands, feature_commands
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ app.command(
     epilog="Example: `steadyline backtest sites/virtual_dublin equipment_failures --html backtest.html`"
 )(backtest_commands.backtest)
 app.command(epilog="Example: `steadyline card sites/virtual_dublin equipment_failures`")(backtest_commands.card)
+app.command(epilog="Example: `steadyline review sites/virtual_dublin B2500401`")(review_command.review)
+app.command(epilog="Example: `steadyline genealogy sites/virtual_dublin CS10119`")(review_command.genealogy)
 
 
 @app.command(

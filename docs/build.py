@@ -3,6 +3,7 @@
 docs/reference/tables.md    the canonical tables, from `plant.tables.TABLES`
 docs/reference/cli.md       the command line, from the Typer app of `steadyline`
 docs/reference/features.md  every feature, from the definitions in `features`
+docs/reference/review-yaml.md  the rules of reviews, from `serving.review_kinds` and `serving/review_rules.yaml`
 docs/reference/site.schema.json  the JSON Schema of site.yaml, from the parts of `plant` that read it
 
 `tests/test_docs.py` fails when a committed page differs from what the code says.
@@ -24,6 +25,8 @@ from features.definitions import Definition, FeatureSet
 from features.spec import FeatureSpec
 from plant.site_schema import site_schema
 from plant.tables import LINEAGE, TABLES, Column, Table
+from serving.review_kinds import CHECKS, KINDS, SEVERITIES
+from serving.review_rules import Rules, load_rules
 
 REFERENCE = Path(__file__).parent / "reference"
 MADE = "<!-- Made from {source} by `make docs`; edit that, not this page. -->"
@@ -102,6 +105,48 @@ def _definition_rows(definitions: Iterable[Definition]) -> str:
     return "\n".join(lines)
 
 
+def review_page() -> str:
+    """One section a check: its kinds of exception with the shipped rule of each; the settings of the checks."""
+    rules = load_rules([])
+    parts = [
+        MADE.format(source="serving/review_kinds.py and serving/review_rules.yaml"),
+        "# `review.yaml`: what a reviewer is shown, and how severe it is",
+        "`steadyline review` and `GET /v1/batches/{id}/exceptions` raise the exceptions below. Their severity is "
+        "declared: the shipped rules stand in `serving/review_rules.yaml`, and a site overrides single lines in "
+        "`sites/<site>/review.yaml` (a site without one has that of the site it extends). Every mistake in the file is "
+        "told with its key, what was found and what is allowed.",
+        "A rule is a severity (`critical`, `major`, `minor`), or, for kinds that have a size, the size from which on "
+        "each severity holds; what lies below the lowest is cleared: counted, not shown. `as_recorded` takes the "
+        "severity of the record itself; one without a severity counts as major.",
+        "```yaml\nrules:\n  lab_pending: minor\n  downtime: {minor: 1, major: 4}   # hours\nsettings:\n"
+        "  setup: 45min\n  feeds: {deviations: 30d}\nnot_expected:\n  events: the machines have no alarm system\n```",
+        "`not_expected` names tables that a site has no records of, with the reason. Their checks are not done, and "
+        "every review says so as an exception (`not_expected`): a missing system is never a clean sheet.",
+        "Exceptions are ranked by severity, then in the order of this page, then by size.",
+    ]
+    for check in CHECKS.values():
+        of = f"; it reads `{check.table}`" if check.table in TABLES else ""
+        parts += [f"## {check.name.capitalize()}", f"Looks at {check.what}; counts {check.entry}{of}.",
+                  _kind_rows(check.name, rules)]
+    lines = [
+        f"| `{name}` | `{json.dumps(rules.settings.model_dump(mode='json')[name])}` | {field.description} |"
+        for name, field in type(rules.settings).model_fields.items()
+    ]
+    parts += ["## Settings", "\n".join(["| setting | default | meaning |", "|---|---|---|", *lines])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _kind_rows(check: str, rules: Rules) -> str:
+    lines = ["| exception | shipped rule | meaning | size |", "|---|---|---|---|"]
+    for kind in (k for k in KINDS.values() if k.check == check):
+        rule = rules.table[kind.name]
+        told = rule if isinstance(rule, str) else ", ".join(
+            f"{s} from {v:g}" for s in reversed(SEVERITIES) if (v := getattr(rule, s)) is not None
+        )
+        lines.append(f"| `{kind.name}` | {told} | {kind.meaning} | {kind.measure} |")
+    return "\n".join(lines)
+
+
 def schema_page() -> str:
     """The JSON Schema of `site.yaml`, for editors."""
     return json.dumps(site_schema(), indent=1, ensure_ascii=False) + "\n"
@@ -109,6 +154,7 @@ def schema_page() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "tables.md": tables_page, "features.md": features_page, "cli.md": cli_page, "site.schema.json": schema_page,
+    "review-yaml.md": review_page,
 }
 
 

@@ -1,4 +1,5 @@
-"""The operational tables: versions, promotions, scores, orders, monitoring results, audit trail.
+"""The operational tables: versions, promotions, scores, orders, monitoring results, reviews of exceptions, audit
+trail.
 
 Every time is stored as UTC and returned time-zone aware; a naive time is refused. The tables are made
 by the migrations in `governance/migrations`; a test holds the two definitions against each other.
@@ -136,6 +137,24 @@ monitoring = sa.Table(
     sa.Column("payload", sa.JSON, nullable=False),
     _text("report_path", nullable=True),
     sa.Index(None, "site", "model", "at"),
+    sqlite_autoincrement=True,
+)
+
+exception_reviews = sa.Table(
+    "exception_reviews", metadata,
+    sa.Column("review_id", sa.Integer, primary_key=True, autoincrement=True),
+    _text("site"),
+    _text("batch_id"),
+    _text("exception_id"),
+    _text("evidence_hash"),
+    _text("decision"),
+    _text("reviewer"),
+    _text("reason"),
+    _time("reviewed_at"),
+    _time("as_of"),
+    _text("data_version"),
+    sa.Column("exception", sa.JSON, nullable=False),
+    sa.Index(None, "site", "batch_id", "review_id"),
     sqlite_autoincrement=True,
 )
 

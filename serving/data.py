@@ -23,6 +23,7 @@ from plant.live_log import Entry, LiveLog
 from plant.site import Site
 from plant.snapshot import Snapshot, SnapshotLike
 from plant.store import Store
+from serving.live_snapshot import LiveSnapshot
 
 _RECORDS = {"events": "ts", "downtime": "started_at", "work_orders": "opened_at"}
 
@@ -81,6 +82,7 @@ class Data:
     seen: int = 0
     _entries: list[Entry] = field(default_factory=list, repr=False)
     _live: dict[str, dict[str, tuple[list[int], list[int]]]] = field(default_factory=dict, repr=False)
+    _whole: LiveSnapshot | None = field(default=None, repr=False)
     _first: int | None = None
     _state: OnlineState | None = field(default=None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -108,6 +110,15 @@ class Data:
                 self._note(entry)
             self.seen = entries[-1].seq
             self.version = f"{self.snapshot.data_version}+{self.seen}"
+
+    def whole(self) -> SnapshotLike:
+        """The load and what came after it as one snapshot; the same object until more comes."""
+        with self._lock:
+            if not self._entries or not isinstance(self.snapshot, Snapshot):
+                return self.snapshot
+            if self._whole is None or self._whole.data_version != self.version:
+                self._whole = LiveSnapshot(self.snapshot, self._entries, self.version, self.end)
+            return self._whole
 
     def _note(self, entry: Entry) -> None:
         """When its rows happened and became known: for `end` and `freshness`."""

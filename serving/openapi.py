@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from serving.problems import API_PREFIX
+from serving.review_page import openapi_paths
 
 REFUSALS = {
     "404": "An equipment, batch, site or model that is not there.",
@@ -37,15 +38,17 @@ def describe(service: Any) -> dict[str, Any]:
     document["servers"] = [{"url": "/"}]
     document["tags"] = [
         {"name": "Service APIs", "description": "Scores"},
+        {"name": "Reviews", "description": "Review of batches by exception, genealogy"},
         {"name": "Infrastructure", "description": "Is the service alive, ready, and how is it doing"},
     ]
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["Refusal"] = PROBLEM
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+    document["paths"] |= openapi_paths()
     for path, item in document["paths"].items():
-        if path.startswith(API_PREFIX):
-            kept = {code: answer for code, answer in item["post"]["responses"].items() if str(code) == "200"}
-            item["post"]["responses"] = kept | {
+        for operation in item.values() if path.startswith(API_PREFIX) else ():
+            kept = {code: answer for code, answer in operation["responses"].items() if str(code) == "200"}
+            operation["responses"] = kept | {
                 code: {"description": text, "content": content} for code, text in REFUSALS.items()
             }
     return document

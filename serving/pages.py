@@ -1,4 +1,4 @@
-"""The pages: today's risks on `/`, the API's documentation on `/docs`. Plain HTML that works without a network."""
+"""The pages: today's risks on `/`, a batch's review, the API's documentation on `/docs`. Plain HTML, no network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from serving import words
+from serving import review_page, words
 from serving.fleet import Fleet
 from serving.overview import overview
 from serving.problems import App, Message, Receive, Scope, Send
@@ -24,6 +24,8 @@ CLOSED = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancesto
 STRICT = f"{CLOSED}; img-src 'self'"
 # Swagger UI sets style attributes and asks the service for its OpenAPI document; nothing from elsewhere is allowed
 DOCS = f"{CLOSED} 'unsafe-inline'; script-src 'self'; img-src 'self' data:; connect-src 'self'"
+# The reviewer's word is sent with a plain form, to the page itself and nowhere else
+REVIEW = STRICT.replace("form-action 'none'", "form-action 'self'")
 HEADERS = {
     "Content-Security-Policy": STRICT, "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": "same-origin",
@@ -65,6 +67,7 @@ def create_app(fleet: Callable[[], Fleet], openapi: Callable[[], dict[str, Any]]
         return lambda _: FileResponse(STATIC / name)
 
     return Starlette(routes=[
+        *review_page.routes(fleet, render, REVIEW),
         Route("/", home, name="home"),
         Route("/docs", docs, name="docs"),
         Route("/docs.json", lambda _: JSONResponse(openapi())),
@@ -78,6 +81,17 @@ def render_home(fleet: Fleet, now: datetime | None = None) -> str:
     """The start page as HTML. now: aware; the time at which the page is made."""
     page = _templates().get_template("home.html")
     return page.render(sites=overview(fleet), now=now or datetime.now(UTC))
+
+
+def render_review(answer: dict[str, Any]) -> str:
+    """The page of a review to be filed: its style in it, nothing to decide on."""
+    style = (STATIC / "steadyline.css").read_text(encoding="utf-8")
+    return render("review.html", review=answer, at="", style=style)
+
+
+def render(template: str, **shown: Any) -> str:
+    """A template's text."""
+    return _templates().get_template(template).render(**shown)
 
 
 def _templates() -> Environment:

@@ -23,6 +23,8 @@ def status_of(problem: SteadylineError | Refused) -> int:
     """404 what is not there, 409 what was not done yet, 422 what cannot be asked like this."""
     if isinstance(problem, UnknownId) or problem.code.startswith("unknown_"):
         return HTTPStatus.NOT_FOUND
+    if problem.code in ("incomplete_record", "bad_decision"):
+        return HTTPStatus.UNPROCESSABLE_ENTITY
     if isinstance(problem, NotReady | StoreError | Refused):
         return HTTPStatus.CONFLICT
     return HTTPStatus.UNPROCESSABLE_ENTITY

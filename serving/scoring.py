@@ -97,11 +97,34 @@ class Scorer:
             answers.append(self._answer(served, data, t) | about | predicted | {"data": data.freshness(wanted[i], t)})
         return self._store(answers, "equipment_id", values)
 
-    def batches(self, ids: Sequence[str] | None = None, as_of: datetime | None = None) -> list[dict[str, Any]]:
+    def equipment_then(self, uses: Sequence[tuple[str, datetime]]) -> list[dict[str, Any] | None]:
+        """Failure risk of each equipment with what was known strictly before its own time; no score is stored.
+
+        None where the model has nothing to say: equipment that is not of its population, or was not in service.
+        Raises NotReady (no champion, no data), SteadylineError (`naive_time`).
+        """
+        served, data = self.served(), self.data.current()
+        predictor = _needs(served, FailurePredictor, self.model)
+        out: list[dict[str, Any] | None] = [None] * len(uses)
+        asked = []
+        for n, (equipment_id, as_of) in enumerate(uses):
+            t = _instant(as_of, data)
+            if t > data.start and equipment_id in self._in_service(data, predictor.spec, t):
+                asked.append((n, equipment_id, t))
+        if asked:
+            values = self._values(served, data, [i for _, i, _ in asked], [""] * len(asked), [t for *_, t in asked])
+            for (n, name, t), predicted in zip(asked, predictor.predict(values), strict=True):
+                out[n] = self._answer(served, data, t) | {"equipment_id": name} | predicted
+        return out
+
+    def batches(
+        self, ids: Sequence[str] | None = None, as_of: datetime | None = None, store: bool = True
+    ) -> list[dict[str, Any]]:
         """Quality risk of batches at the last stage gate that each had passed before `as_of`.
 
         ids: None for all batches with a result of a predicted attribute outstanding. as_of: aware; None for the end
-        of the data. Each score is stored. Raises UnknownId, NotReady, SteadylineError (`naive_time`).
+        of the data. Each score is stored, unless `store` is False. Raises UnknownId, NotReady, SteadylineError
+        (`naive_time`).
         """
         served, data = self.served(), self.data.current()
         t = _instant(as_of, data)
@@ -115,7 +138,7 @@ class Scorer:
         for i, predicted in enumerate(_predict_batches(served, predictor, book, values, gates, limits)):
             about = {"batch_id": wanted[i], "gate_time": gates[i][1].isoformat()} | book.about(wanted[i])
             answers.append(self._answer(served, data, t) | about | predicted)
-        return self._store(answers, "batch_id", values)
+        return self._store(answers, "batch_id", values) if store else answers
 
     def warm(self) -> None:
         """Load the version and the data and assemble the rows of now: the first question is not the slow one then."""

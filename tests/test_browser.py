@@ -71,7 +71,7 @@ def test_the_page_of_today(service: Service, browser: Browser) -> None:
     captions = re.findall(r"<caption>(.*?)</caption>", seen.dom)
     assert len(captions) >= 4
     for subject in (scored["equipment"][0]["equipment_id"], scored["batches"][0]["batch_id"]):
-        assert re.search(rf"<th[^>]*>{re.escape(subject)}<", seen.dom), subject
+        assert re.search(rf"<th[^>]*>(<a [^>]*>)?{re.escape(subject)}<", seen.dom), subject
     assert "SIMULATED" in seen.dom
     targets = set(re.findall(r'href="#([^"]+)"', seen.dom))
     assert targets <= set(re.findall(r'id="([^"]+)"', seen.dom))  # every link within the page leads somewhere
@@ -99,4 +99,23 @@ def test_a_picture_can_be_taken(service: Service, browser: Browser, tmp_path: Pa
 def test_print(service: Service, browser: Browser, tmp_path: Path) -> None:
     paper = tmp_path / "page.pdf"
     browser(f"{service.address}/", f"--print-to-pdf={paper}")
+    assert paper.read_bytes()[:5] == b"%PDF-"
+
+
+def test_the_review_of_a_batch(service: Service, browser: Browser, tmp_path: Path) -> None:
+    home = browser(f"{service.address}/")
+    link = re.search(r'href="(batches/[^"]+/exceptions[^"]*)"', home.dom)
+    assert link, "no batch of the overview leads to its review"
+    address = f"{service.address}/{link[1].replace('&amp;', '&')}"
+    seen = browser(address)
+    assert seen.console == []
+    assert set(seen.requests) <= {f"{service.address}/steadyline.css", f"{service.address}/icon.svg"}
+    assert "What was checked" in seen.dom
+    assert seen.dom.count("<form") == seen.dom.count("Agree</button>")
+    labels = re.findall(r"<input(?![^>]*hidden)", seen.dom)
+    assert len(re.findall(r"<label>[^<]*<input", seen.dom)) == len(labels)  # every field says what it is for
+    picture, paper = tmp_path / "review.png", tmp_path / "review.pdf"
+    browser(address, "--window-size=1000,1400", f"--screenshot={picture}")
+    assert len(picture.read_bytes()) > 20_000
+    browser(address, f"--print-to-pdf={paper}")
     assert paper.read_bytes()[:5] == b"%PDF-"

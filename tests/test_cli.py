@@ -44,7 +44,7 @@ LEAVES = [
     ("score", "batch"),
     *(("site", name) for name in ("new", "check", "diff", "schema")),
     *(("quarantine", name) for name in ("list", "show", "release")),
-    *((name,) for name in ("features", "explain", "audit-features", "backtest", "card")),
+    *((name,) for name in ("features", "explain", "audit-features", "backtest", "card", "review", "genealogy")),
     *((name,) for name in ("simulate", "connect", "train", "retrain", "run", "promote", "monitor", "texts")),
     ("serve",), ("demo",),
 ]

@@ -27,7 +27,7 @@ def build() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["tables.md", "features.md", "cli.md", "site.schema.json"])
+@pytest.mark.parametrize("name", ["tables.md", "features.md", "cli.md", "site.schema.json", "review-yaml.md"])
 def test_reference_page_is_what_the_code_says(build: ModuleType, name: str) -> None:
     page = ROOT / "docs" / "reference" / name
     assert page.exists(), f"docs/reference/{name} is missing: run `make docs` and commit it"
@@ -90,3 +90,23 @@ def test_the_models_of_the_reference_are_valid() -> None:
         spec, problems = parse_model_spec(yaml.safe_load(block))
         assert problems == []
         assert spec is not None
+
+
+def test_every_exception_and_setting_of_a_review_is_on_the_page(build: ModuleType) -> None:
+    from serving.review_kinds import CHECKS, KINDS
+    from serving.review_rules import Settings
+
+    page = build.review_page()
+    for kind in KINDS.values():
+        section = page.split(f"\n## {CHECKS[kind.check].name.capitalize()}\n")[1].split("\n## ")[0]
+        assert f"\n| `{kind.name}` | " in section, kind.name
+    for name in Settings.model_fields:
+        assert f"\n| `{name}` | " in page.split("\n## Settings\n")[1], name
+
+
+def test_the_rules_of_the_reference_are_valid() -> None:
+    from serving.review_rules import merged
+
+    page = (ROOT / "docs" / "reference" / "review-yaml.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    assert merged(yaml.safe_load(block), ROOT / "review.yaml").not_expected

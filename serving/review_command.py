@@ -1,0 +1,165 @@
+"""Commands about batches: review by exception, what a reviewer says of it, genealogy; `steadyline.py` hangs them in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from plant.commands import AsJson, SiteFolder, option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+At = Annotated[str | None, option("--at", metavar="T", help="What was known strictly before T, an ISO time with zone.")]
+_Batch = Annotated[str, typer.Argument(metavar="BATCH", help="Batch of the site.")]
+_About = Annotated[str | None, option("--exception", metavar="ID", help="Exception that you decide on.")]
+_Decision = Annotated[str | None, option("--decision", metavar="WORD", help="With --exception: agree or override.")]
+_Reviewer = Annotated[str | None, option("--as", metavar="USER", help="With --exception: who decides; it is recorded.")]
+_Reason = Annotated[str | None, option("--reason", metavar="TEXT", help="Why; required to override.")]
+_Html = Annotated[Path | None, option("--html", metavar="FILE", help="Write the page that is printed and filed.")]
+_COLOUR = {"critical": "bold red", "major": "yellow", "minor": "default"}
+
+
+def review(
+    site: SiteFolder,
+    batch: _Batch,
+    at: At = None,
+    exception: _About = None,
+    decision: _Decision = None,
+    user: _Reviewer = None,
+    reason: _Reason = None,
+    html: _Html = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what of a batch a person has to look at, from all systems at once; record what the reviewer says of it."""
+    from plant.errors import SteadylineError
+    from plant.terminal import open_site, progress, show
+    from serving.requests import parse_time
+
+    chosen, t = open_site(site), parse_time(at)
+    if exception is None and (decision or user or reason):
+        raise SteadylineError(
+            "no_exception",
+            "--decision, --as and --reason say something of an exception",
+            "--exception ID with them",
+            f"steadyline review {site} {batch} lists the ids",
+        )
+    with progress(quiet=True) as tell:
+        tell(f"reviewing {batch}")
+        desk = _desk(chosen.folder)
+        if exception is not None:
+            made = desk.decide(batch, exception, decision or "", user or "", reason or "", chosen.name, t)
+            show(made, as_json, lambda console: _told(console, made))
+            return
+        answer = desk.review(batch, chosen.name, t)
+    if html is not None:
+        from serving.pages import render_review
+
+        html.parent.mkdir(parents=True, exist_ok=True)
+        html.write_text(render_review(answer), encoding="utf-8")
+    show(answer, as_json, lambda console: render(console, answer))
+
+
+def genealogy(
+    site: SiteFolder,
+    name: Annotated[str, typer.Argument(metavar="LOT_OR_BATCH", help="Material lot, intermediate or batch.")],
+    at: At = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what went into a lot or batch, and every batch that it went into, through intermediates."""
+    from plant.terminal import open_site, show
+    from serving.requests import parse_time
+
+    chosen = open_site(site)
+    answer = _desk(chosen.folder).genealogy(name, chosen.name, parse_time(at))
+    show(answer, as_json, lambda console: render_genealogy(console, answer))
+
+
+def _desk(folder: Path) -> Any:
+    from plant.home import state_home
+    from serving.fleet import Fleet
+    from serving.review_desk import ReviewDesk
+
+    return ReviewDesk(Fleet(state_home(), [folder]))
+
+
+def render(console: Console, answer: dict[str, Any]) -> None:
+    """The review at a terminal."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from serving.words import when
+
+    zone, counts = answer["time_zone"], answer["counts"]
+    simulated = " (simulated)" if answer["simulated"] else ""
+    console.print(
+        f"Batch {answer['batch_id']} of {answer['product']}{simulated}, as known before {when(answer['as_of'], zone)}",
+        highlight=False,
+        markup=False,
+    )
+    told = ", ".join(f"{counts[s]} {s}" for s in _COLOUR)
+    console.print(f"{told}; {counts['cleared']} of {counts['entries']} entries cleared", highlight=False)
+    if answer["exceptions"]:
+        table = Table(title="Exceptions", title_justify="left", show_lines=False)
+        for name in ("severity", "system", "when", "what", "id", "review"):
+            table.add_column(name, overflow="fold")
+        for e in answer["exceptions"]:
+            at = when(e["at"]["utc"], zone) if e["at"] else ""
+            said = e["review"]
+            table.add_row(
+                f"[{_COLOUR[e['severity']]}]{e['severity']}[/]",
+                escape(e["system"]),
+                at,
+                escape(e["text"]),
+                e["exception_id"],
+                "" if said is None else escape(_word(said)),
+            )
+        console.print(table)
+    table = Table(title="Checked", title_justify="left")
+    for name in ("check", "system", "entries", "cleared", "remarks"):
+        table.add_column(name, overflow="fold", justify="right" if name in ("entries", "cleared") else "left")
+    for c in answer["checked"]:
+        notes = "; ".join(c["notes"]) or ("" if c["done"] else "nothing to look at")
+        table.add_row(c["check"], escape(c["system"]), f"{c['entries']} {c['entry']}", str(c["cleared"]), escape(notes))
+    console.print(table)
+    decided = answer["disposition"]["decision"]
+    console.print(
+        f"Disposition: {decided} (by a person, in the quality system)"
+        if decided
+        else "Disposition: none. A person decides; this software never does.",
+        highlight=False,
+    )
+
+
+def _word(said: dict[str, Any]) -> str:
+    text = f"{said['decision']} ({said['reviewer']})" + (f": {said['reason']}" if said["reason"] else "")
+    return text if said["state"] == "holds" else f"evidence changed, review again; before: {text}"
+
+
+def _told(console: Console, made: dict[str, Any]) -> None:
+    console.print(f"Recorded: {_word(made['review'])}", highlight=False, markup=False)
+    console.print(f"  {made['severity']} {made['kind']}: {made['text']}", highlight=False, markup=False)
+
+
+def render_genealogy(console: Console, answer: dict[str, Any]) -> None:
+    """Both directions at a terminal, each with its path."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    console.print(
+        f"{answer['kind']} {answer['id']} of site {answer['site']}, as known before {answer['as_of']}",
+        highlight=False,
+        markup=False,
+    )
+    for way, title in (("ancestors", "Went in"), ("descendants", "Went into")):
+        table = Table(title=f"{title}: {len(answer[way])}", title_justify="left")
+        for name in ("id", "kind", "what", "steps away", "path"):
+            table.add_column(name, overflow="fold")
+        for link in answer[way]:
+            what = link["product"] or link["material"] or ""
+            table.add_row(
+                escape(link["id"]), link["kind"], escape(what), str(link["depth"]), escape(" → ".join(link["path"]))
+            )
+        console.print(table)

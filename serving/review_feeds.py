@@ -1,0 +1,185 @@
+"""Whether each system has sent data while the batch was made and tested: silence is an exception, no clean sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from features.asof import NEVER, micros, moment
+from serving.review_case import AROUND, Case, Known, Series
+from serving.review_finding import Found, Outcome
+from serving.review_kinds import RECORDS
+from serving.review_readings import first_readings
+from serving.review_trend import lab_habits
+
+# The times of a table's rows that show its system at work
+_SIGNS = {
+    "batch_steps": ("started_at", "ended_at"),
+    "genealogy": ("used_at",),
+    "downtime": ("started_at", "ended_at"),
+    "lab_results": ("sampled_at", "approved_at"),
+    "deviations": ("opened_at", "closed_at"),
+    "dispositions": ("record_complete_at", "reviewed_at", "disposed_at"),
+    "work_orders": ("opened_at", "started_at", "closed_at"),
+    "events": ("ts",),
+}
+_AFTER = ("lab_results", "deviations", "dispositions")  # systems that go on with a batch when it has ended
+_MOST_EQUIPMENT = 12  # whose readings are looked through for a sign of the historian
+_READINGS_STEP = pd.Timedelta(minutes=5)
+
+
+def check(case: Case) -> Outcome:
+    """Entries: the tables that a batch is reviewed on."""
+    declared = {t: why for t in RECORDS if (why := case.rules.not_expected.get(t)) is not None}
+    found = [f for table in RECORDS if table not in declared for f in _table(case, table)]
+    return Outcome("feeds", len(RECORDS), [*found, *_declared(case, declared)])
+
+
+def _declared(case: Case, tables: Mapping[str, str]) -> list[Found]:
+    """What the site says it has no records of: one exception, so that it is seen with every batch."""
+    if not tables:
+        return []
+    by_reason: dict[str, list[str]] = {}
+    for table, why in tables.items():
+        by_reason.setdefault(why, []).append(table.replace("_", " "))
+    told = "; ".join(f"{', '.join(names)} ({why})" for why, names in by_reason.items())
+    return [
+        Found(
+            "not_expected",
+            ("feeds/not_expected",),
+            f"not looked at, as the site declares: {told}",
+            case.started,
+            dict(tables),
+            entries=len(tables),
+        )
+    ]
+
+
+def _table(case: Case, table: str) -> list[Found]:
+    said, key = table.replace("_", " "), (f"feeds/{table}",)
+    if table not in case.plant.systems:
+        return [
+            Found(
+                "system_not_connected",
+                key,
+                f"the site connects no source of {said}: they were not looked at",
+                case.started,
+                {"limit": f"a source of {said}"},
+                table=table,
+            )
+        ]
+    times = signs(case, table)
+    if not len(times):
+        return [
+            Found(
+                "feed_missing",
+                key,
+                f"there are no {said} at all: {case.plant.system(table)} has sent nothing",
+                case.started,
+                {"limit": f"some {said}"},
+                table=table,
+            )
+        ]
+    begin, end = case.started, _end(case, table)
+    allowed = case.rules.settings.feeds[table].delta
+    silent = longest_silence(times, moment(begin), moment(end))
+    ratio = (silent[1] - silent[0]) / (allowed / pd.Timedelta(1, "us"))
+    since, until = (pd.Timestamp(t, unit="us", tz="UTC") for t in silent)
+    hours = (until - since) / pd.Timedelta(hours=1)
+    return [
+        Found(
+            "feed_silent",
+            key,
+            f"{case.plant.system(table)} sent no {said} for {hours:.0f} h while this batch was made or "
+            f"tested; {allowed / pd.Timedelta(hours=1):.0f} h are allowed",
+            since,
+            {"since": since, "allowed_h": allowed / pd.Timedelta(hours=1)},
+            until=until,
+            measure=ratio,
+            table=table,
+        )
+    ]
+
+
+def signs(case: Case, table: str) -> np.ndarray:
+    """Times (µs, ascending) at which the table's system was at work, as known before the review's time."""
+    if table == "readings":
+        return _reading_times(case)
+    return case.known.keep(("signs", table), lambda: _signs(case.known, table))
+
+
+def _signs(known: Known, table: str) -> np.ndarray:
+    frame = known.table(table)
+    times = np.concatenate([micros(frame[c]) for c in _SIGNS[table]])
+    return np.unique(times[times != NEVER])
+
+
+def _reading_times(case: Case) -> np.ndarray:
+    """Times of readings around the batch: of its own equipment and rooms, and, where those fall silent, of others.
+
+    Readings of machines come only while they run, so one machine's silence is no silence of the historian.
+    """
+    own = _stamps(
+        [
+            case.readings(name, case.started - AROUND, case.until + AROUND)
+            for name in {*(s.equipment_id for s in case.steps), *case.rooms}
+        ]
+    )
+    allowed = case.rules.settings.feeds["readings"].delta / pd.Timedelta(1, "us")
+    begin, end = moment(case.started), moment(_end(case, "readings"))
+    if len(own):
+        silent = longest_silence(own, begin, end)
+        if silent[1] - silent[0] <= allowed:
+            return own
+    every = case.known.keep("read before", lambda: _read_before(case))
+    read = case.known.readings(every, case.started - AROUND, case.until + AROUND)
+    times = _stamps([{str(i): s} for i, s in enumerate(read.values())])
+    if not len(times) and every:  # something was read, not around this batch
+        return np.array([moment(case.started - AROUND)], dtype=np.int64)
+    return times
+
+
+def _read_before(case: Case) -> list[str]:
+    """Equipment that was read before the review's time: rooms, which are read all the time, then the longest read."""
+    first: dict[str, pd.Timestamp] = {}
+    for (name, _), at in first_readings(case).items():
+        if at < case.t:
+            first[name] = min(at, first.get(name, at))
+    rooms = set(
+        case.known.rows("equipment", "equipment_class", *case.rules.settings.environment_classes)["equipment_id"]
+    )
+    return sorted(first, key=lambda name: (name not in rooms, first[name], name))[:_MOST_EQUIPMENT]
+
+
+def _stamps(read: list[dict[str, Series]]) -> np.ndarray:
+    """Distinct times, to five minutes."""
+    found = [s.ts for signals in read for s in signals.values()]
+    step = int(_READINGS_STEP / pd.Timedelta(1, "us"))
+    return np.unique(np.concatenate(found) // step) * step if found else np.empty(0, dtype=np.int64)
+
+
+def _end(case: Case, table: str) -> pd.Timestamp:
+    """Until when the system had to do with the batch: its end, or when its results are there, at most the review."""
+    end = case.until
+    if table in _AFTER and case.ended is not None:
+        slow = [h.slow for h in lab_habits(case).values() if h.slow == h.slow] if case.enough_peers else []
+        end = case.ended + pd.Timedelta(hours=max(slow, default=0.0))
+    return max(min(end, case.t), case.started)
+
+
+def longest_silence(times: np.ndarray, begin: int, end: int) -> tuple[int, int]:
+    """The longest stretch without a sign that reaches into [begin, end]; it ends at `end` at the latest.
+
+    A stretch is measured from the last sign before `begin` on, so that silence which began earlier counts whole.
+    """
+    inside = times[(times > begin) & (times < end)]
+    before = times[times <= begin]
+    edges = np.concatenate([[before[-1] if len(before) else begin], inside, [end]])
+    after = times[times >= end]
+    if len(after) and not len(inside):
+        edges[-1] = end
+    lengths = np.diff(edges)
+    at = int(np.argmax(lengths))
+    return int(edges[at]), int(edges[at + 1])

@@ -1,0 +1,216 @@
+"""Routes of reviews and of genealogy, JSON and page: framework only, what they say is made elsewhere."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from governance.errors import Refused
+from plant.errors import SteadylineError
+from serving.fleet import Fleet
+from serving.problems import invalid_body, status_of
+from serving.requests import AsOf, SiteName, parse_time
+from serving.review_desk import ReviewDesk
+
+_MOST_BODY = 20_000  # bytes of a decision
+_Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+
+class Decision(BaseModel):
+    """What a reviewer says of an exception. A reason is required to override."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    decision: Annotated[Literal["agree", "override"], Field(description="Agree with the exception, or override it.")]
+    reviewer: Annotated[_Word, Field(description="Who decides.")]
+    reason: Annotated[str, Field(max_length=4000, description="Why; required to override.")] = ""
+    site: SiteName | None = None
+    at: AsOf = None
+    evidence_hash: Annotated[
+        str | None, Field(description="evidence_hash that was looked at; refused where it has changed since.")
+    ] = None
+
+
+def routes(fleet: Callable[[], Fleet], render: Callable[..., str], policy: str) -> list[Route]:
+    """Routes of reviews and of genealogy.
+
+    render: gives a template's text; policy: Content-Security-Policy of the page, which holds a form to itself.
+    """
+    desk = functools.cache(lambda: ReviewDesk(fleet()))
+
+    def asked(request: Request) -> dict[str, Any]:
+        query = request.query_params
+        return {"site": query.get("site") or None, "at": parse_time(query.get("at"))}
+
+    async def review(request: Request) -> Response:
+        name = request.path_params["batch_id"]
+        return await _answer(lambda: desk().review(name, **asked(request)))
+
+    async def decide(request: Request) -> Response:
+        try:
+            body = Decision.model_validate_json(await _body(request))
+        except ValidationError as error:
+            problem = invalid_body([dict(e) for e in error.errors()])
+            return JSONResponse(problem, status_code=HTTPStatus.UNPROCESSABLE_ENTITY)
+        names = request.path_params
+        return await _answer(lambda: _decide(desk(), names["batch_id"], names["exception_id"], body))
+
+    async def genealogy(request: Request) -> Response:
+        name = request.path_params["name"]
+        return await _answer(lambda: desk().genealogy(name, **asked(request)))
+
+    async def page(request: Request) -> Response:
+        name = request.path_params["batch_id"]
+        return await _page(lambda: (desk().review(name, **asked(request)), HTTPStatus.OK), request, render, policy)
+
+    async def decide_on_page(request: Request) -> Response:
+        """The page's own form. Only the page itself may send it: a form elsewhere has another origin."""
+        if urlsplit(request.headers.get("origin", "")).netloc != request.headers.get("host", ""):
+            found = "the form was not sent from the page of this service"
+            refusal = SteadylineError(
+                "foreign_form", found, "the form on the page itself", "open the page and decide there"
+            )
+            return HTMLResponse(render("problem.html", problem=refusal.as_dict()), HTTPStatus.FORBIDDEN)
+        given = {k: v[0] for k, v in parse_qs((await _body(request)).decode("utf-8", "replace")).items()}
+        names = request.path_params
+
+        def act() -> Any:
+            try:
+                body = Decision.model_validate({k: v for k, v in given.items() if v.strip()})
+            except ValidationError as error:
+                told = invalid_body([dict(e) for e in error.errors()])
+                raise SteadylineError(
+                    "invalid_request", told["found"], "a decision and a name", "", told["details"]
+                ) from error
+            return _decide(desk(), names["batch_id"], names["exception_id"], body)
+
+        try:
+            await run_in_threadpool(act)
+        except (SteadylineError, Refused) as refusal_:
+            return HTMLResponse(render("problem.html", problem=refusal_.as_dict()), status_of(refusal_))
+        query = {k: v for k in ("site", "at") if (v := given.get(k, ""))}
+        to = f"/batches/{quote(names['batch_id'])}/exceptions" + (f"?{urlencode(query)}" if query else "")
+        return RedirectResponse(f"{to}#{names['exception_id']}", HTTPStatus.SEE_OTHER)
+
+    return [
+        Route("/v1/batches/{batch_id:path}/exceptions/{exception_id}/review", decide, methods=["POST"]),
+        Route("/v1/batches/{batch_id:path}/exceptions", review),
+        Route("/v1/genealogy/{name:path}", genealogy),
+        Route("/batches/{batch_id:path}/exceptions/{exception_id}/review", decide_on_page, methods=["POST"]),
+        Route("/batches/{batch_id:path}/exceptions", page, name="exceptions"),
+    ]
+
+
+def _decide(desk: ReviewDesk, batch_id: str, exception_id: str, body: Decision) -> dict[str, Any]:
+    return desk.decide(
+        batch_id,
+        exception_id,
+        body.decision,
+        body.reviewer,
+        body.reason,
+        body.site,
+        parse_time(body.at),
+        body.evidence_hash,
+    )
+
+
+async def _body(request: Request) -> bytes:
+    """At most so many bytes of the body; of a longer one what is read is no JSON any more."""
+    read = b""
+    async for part in request.stream():
+        read += part
+        if len(read) > _MOST_BODY:
+            break
+    return read[: _MOST_BODY + 1]
+
+
+async def _answer(act: Callable[[], dict[str, Any]]) -> Response:
+    try:
+        return JSONResponse(await run_in_threadpool(act))
+    except (SteadylineError, Refused) as problem:
+        return JSONResponse(problem.as_dict(), status_code=status_of(problem))
+
+
+async def _page(
+    act: Callable[[], tuple[dict[str, Any], int]], request: Request, render: Callable[..., str], policy: str
+) -> Response:
+    # without a referrer of its own a browser would say that the form comes from nowhere (Origin: null)
+    headers = {"Content-Security-Policy": policy, "Referrer-Policy": "same-origin"}
+    try:
+        answer, status = await run_in_threadpool(act)
+    except (SteadylineError, Refused) as problem:
+        return HTMLResponse(render("problem.html", problem=problem.as_dict()), status_of(problem))
+    at = request.query_params.get("at") or ""
+    return HTMLResponse(render("review.html", review=answer, at=at, style=None), status, headers)
+
+
+OPENAPI: dict[str, dict[str, Any]] = {
+    "/v1/batches/{batch_id}/exceptions": {
+        "get": {
+            "summary": "Review by exception",
+            "tags": ["Reviews"],
+            "description": "What of a batch a person has to look at, from all systems, and what was cleared.",
+        }
+    },
+    "/v1/batches/{batch_id}/exceptions/{exception_id}/review": {
+        "post": {
+            "summary": "What a reviewer says of an exception",
+            "tags": ["Reviews"],
+            "description": "Agree or override, with a reason. Kept in the operational database and the audit trail.",
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": Decision.model_json_schema()}},
+            },
+        }
+    },
+    "/v1/genealogy/{id}": {
+        "get": {
+            "summary": "Genealogy of a lot or batch",
+            "tags": ["Reviews"],
+            "description": "What went into it and what it went into, through intermediates, each with its path.",
+        }
+    },
+}
+
+
+def openapi_paths() -> dict[str, dict[str, Any]]:
+    """The routes above for the OpenAPI document, without their refusals."""
+    out: dict[str, dict[str, Any]] = json.loads(json.dumps(OPENAPI))
+    query = [
+        {
+            "name": "site",
+            "in": "query",
+            "schema": {"type": "string"},
+            "description": "Site; may be left out where one site has it.",
+        },
+        {
+            "name": "at",
+            "in": "query",
+            "schema": {"type": "string", "format": "date-time"},
+            "description": "What was known strictly before this time; empty: the end of the data.",
+        },
+    ]
+    for path, item in out.items():
+        for method, operation in item.items():
+            names = [part.strip("{}") for part in path.split("/") if part.startswith("{")]
+            operation["parameters"] = [
+                *({"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names),
+                *(query if method == "get" else []),
+            ]
+            operation["responses"] = {
+                "200": {
+                    "description": "The answer",
+                    "content": {"application/json": {"schema": {"type": "object"}}},
+                }
+            }
+    return out

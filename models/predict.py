@@ -128,7 +128,7 @@ class FailurePredictor:
 
     def importance(self) -> Floats:
         """(p,): gain of each feature in the hazard's trees, as a share."""
-        return self.model.hazard_.importance()
+        return self.model.hazard_.importance(len(self.features))
 
     @cached_property
     def _comparisons(self) -> dict[str, dict[str, int]]:

@@ -184,7 +184,8 @@ class FailureSpec(ModelSpec):
     risk_class: Literal["critical", "non_critical"] = "non_critical"
     population: EquipmentPopulation = EquipmentPopulation()
     cutoffs: Cutoffs = Cutoffs()
-    horizons: Annotated[tuple[Duration, ...], Field(min_length=1)] = (Duration("24h"), Duration("72h"), Duration("7d"))
+    horizons: Annotated[tuple[Duration, ...], Field(min_length=1)] = tuple(
+        Duration(h) for h in ("24h", "72h", "7d", "14d", "30d"))
     decision_horizon: Duration = Duration("72h")
     costs: Costs
     capacity: Capacity = Capacity()

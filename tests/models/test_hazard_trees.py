@@ -80,7 +80,7 @@ def test_few_failures_and_a_single_kind_get_none() -> None:
 
 
 def test_importance_is_a_share_of_what_the_trees_gain(own: HazardModel) -> None:
-    share = own.hazard_.importance()
+    share = own.hazard_.importance(3)
     assert share.shape == (3,)
     assert share[0] > 0.5
     assert share.sum() <= 1.0 + 1e-9

@@ -67,6 +67,7 @@ def words(history: History, asked: FeatureSpec, t: int, equipment: frozenset[str
         step_signals = tuple(sorted({(s, g) for s, e in ran for m, g in seen if m == e and g in wanted}))
     return {
         "products": _words_at(history.log("batches"), "product", t),
+        "recipes": _words_at(history.log("batches"), "recipe", t),
         "steps": known_steps,
         "step_values": tuple(
             (s, v) for s in known_steps for v in sorted(steps.floats) if _ever(steps, s, v, t)
@@ -130,6 +131,17 @@ _of_batch = partial(BATCH.feature, source="batches")
 def _product(ask: Ask) -> Floats:
     product = code(ask.history.log("batches"), "product", _row(ask), ask.t, ask.words.products)
     return np.where(product >= 0, product, np.nan)
+
+
+def _recipes(spec: FeatureSpec, words: Vocabulary) -> bool:
+    return len(words.recipes) > 1
+
+
+@_of_batch("batch.recipe", "master recipe", group="product", look_back="always", when=_recipes,
+           categories=lambda words, _: words.recipes)
+def _recipe(ask: Ask) -> Floats:
+    recipe = code(ask.history.log("batches"), "recipe", _row(ask), ask.t, ask.words.recipes)
+    return np.where(recipe >= 0, recipe, np.nan)
 
 
 @_of_batch("batch.size", "planned batch size", "units", group="product", look_back="always")
@@ -287,17 +299,23 @@ def _own_result(ask: Ask) -> Floats:
 
 
 def lag_groups(spec: FeatureSpec, words: Vocabulary) -> list[Values]:
-    """What lags are taken by: overall, product, lot.<material> (`by` in the name, `of` in words, `material` or "")."""
+    """What lags are taken by (`by` in the name, `of` in words, `material` or "").
+
+    overall, product, recipe, lot.<material>, supplier.<material>.
+    """
     lags, out = spec.batches.lags if spec.batches is not None else None, []
-    for by in lags.by if lags is not None else ():
-        if by == "lots":
-            out += [(f"lot.{m}", m) for m in words.materials if f"lot:{m}" not in (lags.by if lags else ())]
-        elif by.startswith("lot:"):
-            out.append((by.replace(":", ".", 1), by.removeprefix("lot:")))  # LightGBM refuses a colon in a name
+    asked = lags.by if lags is not None else ()
+    every = {"lots": words.materials, "suppliers": tuple(m for m in words.materials if words.suppliers.get(m))}
+    for by in asked:
+        kind, _, material = by.partition(":")
+        if by in every:
+            kind = by.removesuffix("s")
+            out += [(f"{kind}.{m}", m) for m in every[by] if f"{kind}:{m}" not in asked]
         else:
-            out.append((by, ""))
-    told = {"overall": "of any batch", "product": "of the same product"}
-    return [{"by": by, "material": m, "of": told.get(by, f"from the same lot of {m}")} for by, m in out]
+            out.append((f"{kind}.{material}" if material else by, material))  # LightGBM refuses a colon in a name
+    told = {"overall": "of any batch", "product": "of the same product", "recipe": "of the same recipe"}
+    return [{"by": by, "material": m, "of": told.get(by, f"from the same {by.partition('.')[0]} of {m}")}
+            for by, m in out]
 
 
 def _lagged(spec: FeatureSpec, words: Vocabulary) -> list[Values]:
@@ -337,14 +355,19 @@ def _lags(ask: Ask) -> list[Floats]:
 
     def of(by: str, material: str) -> Floats:
         attributes, log = ask.words.lagged, ask.history.log("lab_results")
-        how = by if by in ("overall", "product") else "lot"
+        how = by.partition(".")[0]
         if how == "overall":
             keys = np.zeros_like(ask.subject)
-        elif how == "product":
-            keys = code(ask.history.log("batches"), "product", _row(ask), ask.t)
+        elif how in _OF_BATCH:
+            keys = code(ask.history.log("batches"), how, _row(ask), ask.t)
+        elif material not in ask.words.materials:
+            keys = np.full_like(ask.subject, -1)
+        elif how == "lot":
+            keys = _issued(ask, material)[1]
         else:
-            keys = _issued(ask, material)[1] if material in ask.words.materials else np.full_like(ask.subject, -1)
-        line = ask.history.keep(("earlier results", how, attributes), lambda: _earlier(ask.history, how, attributes))
+            keys = code(ask.history.log("genealogy"), "supplier", _issued(ask, material)[0][:, 0], ask.t)
+        kept = ("earlier results", how, material if how == "supplier" else "", attributes)
+        line = ask.history.keep(kept, lambda: _earlier(ask.history, how, material, attributes))
         own = ask.base("lab_results", "batch_id")
         at = line.latest(keys, ask.t, len(attributes), most=_lag_spec(ask.spec).most, asks=own)
         return np.where(at >= 0, take(log.floats["value"], take(line.row, at)), np.nan)
@@ -352,10 +375,14 @@ def _lags(ask: Ask) -> list[Floats]:
     return ask.keep("lags", lambda: [of(v["by"], v["material"]) for v in lag_groups(ask.spec, ask.words)])
 
 
-def _earlier(history: History, how: str, attributes: tuple[str, ...]) -> Timeline:
-    """Results of batches by product (or lot, or all together) * attributes, owned by their batch.
+_OF_BATCH = ("product", "recipe")
 
-    A result carries its batch's product while both are visible: the intersection of the two rows' visibility.
+
+def _earlier(history: History, how: str, material: str, attributes: tuple[str, ...]) -> Timeline:
+    """Results of batches by product (recipe, lot, supplier of a material, all together) * attributes.
+
+    They are owned by their batch. A result carries its batch's product while both are visible: the intersection of the
+    two rows' visibility.
     """
     log = history.log("lab_results")
     attribute = log.coded("attribute", attributes)
@@ -369,15 +396,27 @@ def _earlier(history: History, how: str, attributes: tuple[str, ...]) -> Timelin
     if how == "overall":
         left["group"], groups = 0, 1
     else:
-        name, column = ("batches", "product") if how == "product" else ("genealogy", "material_lot")
+        name, column = ("batches", how) if how in _OF_BATCH else (
+            "genealogy", "material_lot" if how == "lot" else "supplier")
         other = history.log(name)
         right = pd.DataFrame({
             "batch": np.array(other.words["batch_id"], dtype=object)[other.codes["batch_id"]],
             "group": other.codes[column], "from": other.known(column), "to": other.until,
         })
+        if how == "supplier":
+            right = _joined(right[other.coded("material", (material,)) == 0])
         left = left.merge(right[right["group"] >= 0], on="batch").sort_values(["row", "from"], kind="stable")
         left["start"], left["until"] = left[["start", "from"]].max(axis=1), left[["until", "to"]].min(axis=1)
         groups = len(other.words[column])
     group = left["group"].to_numpy(np.int64) * len(attributes) + left["attribute"].to_numpy(np.int64)
     a = {c: left[c].to_numpy(np.int64) for c in ("order", "start", "until", "row", "owner")}
     return timeline(groups * len(attributes), group, a["order"], a["start"], a["until"], a["row"], a["owner"])
+
+
+def _joined(right: pd.DataFrame) -> pd.DataFrame:
+    """Two lots of one supplier in a batch are one tie: stretches (from, to) that touch become one."""
+    right = right.sort_values(["batch", "group", "from"], kind="stable")
+    key = [right["batch"], right["group"]]
+    ended = right.groupby(["batch", "group"])["to"].cummax().groupby(key).shift()
+    stretch = (ended.isna() | (right["from"] > ended)).cumsum()
+    return right.groupby([*key, stretch.rename("stretch")]).agg({"from": "min", "to": "max"}).reset_index()

@@ -110,8 +110,9 @@ class BatchBook:
             of = targets[targets["attribute"] == attribute].drop_duplicates("batch_id").set_index("batch_id")
             found = rows["batch_id"].map(of["value"]).to_numpy(np.float64)
             approved = pd.DatetimeIndex(rows["batch_id"].map(of["approved_at"]))
-            residual = predictor.models[attribute, gate].residuals(values, found)
-            out[attribute] = History(residual, pd.DatetimeIndex(rows["t"]), approved)
+            out[attribute] = predictor.models[attribute, gate].history(
+                values, found, pd.DatetimeIndex(rows["t"]), approved
+            )
         return out
 
     def about(self, batch_id: str) -> dict[str, Any]:

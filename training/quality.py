@@ -15,7 +15,8 @@ from features.assemble import FeaturePlan, Matrix, batch_matrix, plan
 from features.labels import gate_times, quality_targets
 from features.spec import BatchSpec
 from models import metrics
-from models.quality import AttributeModel, Distribution, History
+from models.conformal import Distribution
+from models.quality import AttributeModel
 from models.spec import QualitySpec
 from plant.errors import SteadylineError, listing
 from plant.snapshot import SnapshotLike
@@ -33,7 +34,8 @@ class AttributeFit:
     """One attribute at one gate in one fold: the model, and its honest predictions on later batches."""
 
     model: AttributeModel
-    rows: np.ndarray  # row numbers of the test rows in the gate's matrix
+    train: np.ndarray  # row numbers of the rows learnt from in the gate's matrix
+    rows: np.ndarray  # of those tested
     point: np.ndarray
     distribution: Distribution
 
@@ -43,6 +45,7 @@ class QualityTraining:
     """A trained and backtested quality model; the fits of the last fold become the version."""
 
     plan: FeaturePlan
+    gates: dict[str, pd.DataFrame]  # batch_id, t and more of each row, by gate
     matrices: dict[str, Matrix]  # by gate
     attributes: tuple[str, ...]
     units: dict[str, str]
@@ -124,7 +127,7 @@ def train_quality(snapshot: SnapshotLike, spec: QualitySpec, progress: Progress 
     units = {a: _one(targets.loc[targets["attribute"] == a, "unit"]) for a in attributes}
     evidence = _evidence(snapshot, spec, attributes, units, gates, targets, cuts, fits)
     return QualityTraining(
-        ready.plan, matrices, attributes, units, cuts, fits, {**evidence, "audit": audit.as_dict()}
+        ready.plan, gates, matrices, attributes, units, cuts, fits, {**evidence, "audit": audit.as_dict()}
     )
 
 
@@ -205,6 +208,12 @@ def base_columns(matrix: Matrix, attribute: str) -> tuple[int, ...]:
     return tuple(names.index(n) for n in wanted if n in names)
 
 
+def other_lags(matrix: Matrix, attribute: str) -> tuple[int, ...]:
+    """Columns of earlier results of other attributes: in a few hundred batches they are noise to this one."""
+    own = f"lag.{attribute}."
+    return tuple(i for i, f in enumerate(matrix.features) if f.name.startswith("lag.") and not f.name.startswith(own))
+
+
 def _fit(
     spec: QualitySpec, matrix: Matrix, rows: pd.DataFrame, of: pd.DataFrame, known: pd.DataFrame, attribute: str,
     fold: Fold,
@@ -223,14 +232,15 @@ def _fit(
     test = np.flatnonzero((entered >= fold.origin) & (entered < fold.end) & np.isfinite(value))
     model = AttributeModel(
         spec.lightgbm.params(),
-        spec.lightgbm.rounds or 400,
+        spec.lightgbm.rounds or 300,
         spec.seed,
         base_columns=base_columns(matrix, attribute),
+        unused=other_lags(matrix, attribute),
         num_threads=1,  # a thousand rows: a second thread costs more than it brings
     ).fit(matrix.values[train], old[train], t[train], old_approved[train])
     point = model.predict(matrix.values[test])
-    later = History(value[test] - point, t[test], approved[test])
-    return AttributeFit(model, test, point, model.predict_distribution(matrix.values[test], t[test], later))
+    later = model.history(matrix.values[test], value[test], t[test], approved[test])
+    return AttributeFit(model, train, test, point, model.predict_distribution(matrix.values[test], t[test], later))
 
 
 def _one(values: pd.Series) -> str:
@@ -291,11 +301,18 @@ def _judged(
     asked = rows.iloc[test]
     of = results.set_index("batch_id")
     y = asked["batch_id"].map(of["value"]).to_numpy(np.float64)
-    naive = naive_forecasts(asked, results, lots)
+    # judged as the laboratory would write them: model and naive guesses alike
+    told = [f.model.reporting_.bounds(f.point) for f in several]
+    reported = np.concatenate(told)
+    sizes = np.cumsum([len(f.rows) for f in several])[:-1]
+    naive = {}
+    for name, guess in naive_forecasts(asked, results, lots).items():
+        parts = zip(several, np.split(guess, sizes), strict=True)
+        naive[name] = np.concatenate([f.model.reporting_.bounds(g) for f, g in parts])
     errors = {name: metrics.mae(y, guess) for name, guess in naive.items()}
     best = min((n for n, e in errors.items() if e is not None), key=lambda n: errors[n] or 0.0, default="last")
-    mae = metrics.mae(y, point)
-    verdict, why = _verdict(y, point, naive[best], best, spec.seed)
+    mae = metrics.mae(y, reported)
+    verdict, why = _verdict(y, reported, naive[best], best, spec.seed)
     outside = np.concatenate(
         [
             f.distribution.prob_outside(asked_of(rows, f, of["lower_spec"]), asked_of(rows, f, of["upper_spec"]))

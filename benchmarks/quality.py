@@ -81,7 +81,8 @@ def split_latest(x: Floats, y: Floats, later: Floats) -> Floats:
 
 def quantile(x: Floats, y: Floats, later: Floats) -> Floats:
     """The 5 % and 95 % quantile regressions themselves."""
-    return np.sort(np.column_stack([_booster(x, y, objective="quantile", alpha=a).predict(later) for a in (0.05, 0.95)]))
+    both = [_booster(x, y, objective="quantile", alpha=a).predict(later) for a in (0.05, 0.95)]
+    return np.sort(np.column_stack(both))
 
 
 def cqr(x: Floats, y: Floats, later: Floats) -> Floats:
@@ -100,7 +101,9 @@ def mapie(x: Floats, y: Floats, later: Floats) -> Floats:
     return np.asarray(peer.fit_conformalize(x, y).predict_interval(later)[1])[:, :, 0]
 
 
-PEERS: dict[str, Peer] = {"split": split, "split_latest": split_latest, "mapie": mapie, "quantile": quantile, "cqr": cqr}
+PEERS: dict[str, Peer] = {
+    "split": split, "split_latest": split_latest, "mapie": mapie, "quantile": quantile, "cqr": cqr,
+}
 
 
 def compare(trained: QualityTraining, values: dict[str, dict[str, float]], attribute: str, gate: str) -> dict[str, Any]:
@@ -168,8 +171,9 @@ def figures(found: dict[str, Any]) -> list[Figure]:
     made = []
     for name, one in found["attributes"].items():
         made.append(Figure(f"{name}: R2 on later batches", one["r2"], "", R2.get(name), at_least=True))
-        made += [Figure(f"{name}: 90 % interval covers at least", 100 * one["coverage_90"], "%", 100 * LOW, at_least=True),
-                 Figure(f"{name}: and at most", 100 * one["coverage_90"], "%", 100 * HIGH + 1e-9)]
+        covered = 100 * one["coverage_90"]
+        made += [Figure(f"{name}: 90 % interval covers at least", covered, "%", 100 * LOW, at_least=True),
+                 Figure(f"{name}: and at most", covered, "%", 100 * HIGH + 1e-9)]
         if one["width_ratio_best"] is not None:
             made.append(Figure(f"{name}: width / narrowest valid peer", one["width_ratio_best"], "x", WIDTH + 1e-9))
         bound = None if one["verdict"] == "undecided" else 1.0

@@ -2,7 +2,8 @@
 
     python -m benchmarks.virtual_quality [--seeds 7,8,9] [--site virtual_dublin] [--size demo] [--json]
 
-For each seed a plant is simulated, connected and trained on as any site is. At each gate the P(out of specification) of
+For each seed a plant is simulated, connected and trained on as any site is, with a gate before the start and one after
+each step that (nearly) all batches of the model go through. At each gate the P(out of specification) of
 the tested results, all attributes together, is compared with the results and with the true probabilities, which only
 the simulation knows. Calibration: expected calibration error over ten bins of equal mass, against the results.
 `auc`: against the results; `auc_expected`: what it is on average over the results that could have come, each row being
@@ -25,11 +26,12 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.figures import ROOT, Figure, finish, machine
-from features.labels import quality_targets
+from features.labels import AFTER, BEFORE_START, quality_targets
 from models import metrics
 from models.spec import QualitySpec, load_models
 from plant.connect import connect
 from plant.site import load_site
+from plant.snapshot import SnapshotLike
 from plant.virtual import simulate
 from training.quality import QualityTraining, train_quality
 
@@ -52,6 +54,7 @@ def measure(seed: int, site_name: str, size: str) -> dict[str, Any]:
         simulate(site.name, size, seed, folder / "simulated")
         snapshot = connect(site, folder / "simulated/exports", folder / "store").snapshot
         ready = time.perf_counter()
+        spec = spec.model_copy(update={"gates": every_gate(snapshot, spec)})
         trained = train_quality(snapshot, spec)
         rows = tested(trained, quality_targets(snapshot, trained.attributes), folder / "simulated/truth")
     return compare(rows, spec.gates) | {
@@ -59,6 +62,18 @@ def measure(seed: int, site_name: str, size: str) -> dict[str, Any]:
         "verdicts": {a: j["verdict"] for a, j in trained.evidence["attributes"].items()},
         "seconds": {"connect": round(ready - begun, 1), "train": round(time.perf_counter() - ready, 1)},
     }
+
+
+def every_gate(snapshot: SnapshotLike, spec: QualitySpec) -> tuple[str, ...]:
+    """The gate before the start, then those after the steps that nine of ten batches of the model have, in order."""
+    steps = snapshot.table("batch_steps").drop_duplicates(["batch_id", "step"], keep="last")
+    batches = snapshot.table("batches").drop_duplicates("batch_id", keep="last")
+    own = batches.loc[[spec.population.covers(str(p)) for p in batches["product"]], "batch_id"]
+    steps = steps[steps["batch_id"].isin(own)]
+    started = steps["started_at"] - steps.groupby("batch_id")["started_at"].transform("min")
+    order = started.groupby(steps["step"].astype(str)).median().sort_values().index
+    common = steps["step"].astype(str).value_counts() >= 0.9 * steps["batch_id"].nunique()
+    return (BEFORE_START, *(f"{AFTER}{s}" for s in order if common[s]))
 
 
 def tested(trained: QualityTraining, targets: pd.DataFrame, truth: Path) -> pd.DataFrame:

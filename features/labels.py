@@ -242,8 +242,11 @@ def _within(ids: Words, e: Ints, t: Ints, names: Words, start: Ints, end: Ints) 
     return out
 
 
-def quality_targets(snapshot: Snapshot, attributes: Iterable[str]) -> pd.DataFrame:
-    """Numeric results of batches: one row a batch and attribute, by the valid result approved last.
+def quality_targets(snapshot: Snapshot, attributes: Iterable[str], replicates: str = "last") -> pd.DataFrame:
+    """Numeric results of batches: one row a batch and attribute.
+
+    replicates: of several valid results of a batch `last` (approved last), their `mean`, `min` or `max`; it is known
+    when the last of them is approved, and its other columns are of that one.
 
     Columns batch_id, attribute, value, unit, lower_spec, upper_spec, sampled_at, approved_at; sorted by attribute,
     approval and batch. Invalidated and unapproved results are left out. Raises SteadylineError on an attribute that no
@@ -259,6 +262,8 @@ def quality_targets(snapshot: Snapshot, attributes: Iterable[str]) -> pd.DataFra
     good = frame["attribute"].isin(wanted) & frame["value"].notna() & frame["approved_at"].notna()
     frame = frame[good & (frame["status"].astype(object) != "invalidated")]
     frame = frame.sort_values(["attribute", "batch_id", "approved_at", "result_id"], kind="stable")
+    if replicates != "last":
+        frame["value"] = frame.groupby(["attribute", "batch_id"])["value"].transform(replicates)
     frame = frame.drop_duplicates(["attribute", "batch_id"], keep="last")
     frame = frame.sort_values(["attribute", "approved_at", "batch_id"], kind="stable")
     names = ["batch_id", "attribute", "value", "unit", "lower_spec", "upper_spec", "sampled_at", "approved_at"]

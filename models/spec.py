@@ -237,7 +237,10 @@ class FailureSpec(ModelSpec):
 
 
 class QualitySpec(ModelSpec):
-    """Numeric quality attributes of batches at stage gates, with intervals of the given coverage."""
+    """Numeric quality attributes of batches at stage gates, with intervals of the given coverage.
+
+    replicates: which of several results of a batch counts.
+    """
 
     task: Literal["quality"]
     risk_class: Literal["critical", "non_critical"] = "critical"
@@ -245,6 +248,7 @@ class QualitySpec(ModelSpec):
     attributes: Names = "all"
     gates: Annotated[tuple[Gate, ...], Field(min_length=1)] = ("before_start",)
     coverage: Share = 0.9
+    replicates: Literal["last", "mean", "min", "max"] = "last"
 
     @model_validator(mode="after")
     def _consistent(self) -> QualitySpec:

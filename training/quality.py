@@ -14,6 +14,7 @@ from features.asof import as_of
 from features.assemble import FeaturePlan, Matrix, batch_matrix, plan
 from features.labels import gate_times, quality_targets
 from features.spec import BatchSpec
+from features.trend import trend_limits
 from models import metrics
 from models.conformal import Distribution
 from models.quality import AttributeModel
@@ -67,7 +68,7 @@ def quality_plan(snapshot: SnapshotLike, spec: QualitySpec) -> FeaturePlan:
     """The features that training on this snapshot would take. Raises SteadylineError."""
     attributes = _attributes(snapshot, spec)
     spec = with_targets(spec, attributes)
-    _, cuts = _gates_and_folds(snapshot, spec, quality_targets(snapshot, attributes))
+    _, cuts = _gates_and_folds(snapshot, spec, quality_targets(snapshot, attributes, spec.replicates))
     return plan(snapshot, spec.features, "batch", cuts[0].origin, None)
 
 
@@ -145,7 +146,7 @@ def prepare_quality(snapshot: SnapshotLike, spec: QualitySpec, progress: Progres
     progress("results and gates")
     attributes = _attributes(snapshot, spec)
     spec = with_targets(spec, attributes)
-    targets = quality_targets(snapshot, attributes)
+    targets = quality_targets(snapshot, attributes, spec.replicates)
     gates, cuts = _gates_and_folds(snapshot, spec, targets)
     entered = gates[spec.gates[0]].set_index("batch_id")["t"]
     # A batch belongs to one fold at every gate: that in which it passed the first one.
@@ -156,7 +157,7 @@ def prepare_quality(snapshot: SnapshotLike, spec: QualitySpec, progress: Progres
         progress(f"features of {len(rows):,} batches at {gate}")
         matrices[gate] = batch_matrix(snapshot, feature_plan, rows[["batch_id", "gate", "t"]])
     # Results to learn from are those of the day: what was corrected or invalidated later was not known.
-    told = [quality_targets(as_of(snapshot, fold.origin), attributes) for fold in cuts]
+    told = [quality_targets(as_of(snapshot, fold.origin), attributes, spec.replicates) for fold in cuts]
     return Prepared(spec, attributes, targets, gates, cuts, feature_plan, matrices, told)
 
 
@@ -320,7 +321,12 @@ def _judged(
         ]
     )
     lower, upper = (asked["batch_id"].map(of[c]).to_numpy(np.float64) for c in ("lower_spec", "upper_spec"))
-    out_of_spec = np.where(np.isnan(lower) & np.isnan(upper), np.nan, ((y < lower) | (y > upper)).astype(float))
+    trend = trend_limits(asked.assign(product=asked["batch_id"].map(of["product"])), results)
+    untrended, trend_parts = _outside(y, trend), np.split(trend, sizes)
+    trending = np.concatenate([
+        f.distribution.prob_outside(t[:, 0], t[:, 1]) for f, t in zip(several, trend_parts, strict=True)
+    ])
+    out_of_spec = _outside(y, np.column_stack([lower, upper]))
     return {
         "n": len(test),
         "r2": metrics.r2(y, point),
@@ -336,10 +342,19 @@ def _judged(
         "out_of_spec": None if np.isnan(out_of_spec).all() else int(np.nansum(out_of_spec)),
         "out_of_spec_auc": metrics.auc(outside, out_of_spec),
         "out_of_spec_brier": metrics.brier(outside, out_of_spec),
+        "out_of_trend": None if np.isnan(untrended).all() else int(np.nansum(untrended)),
+        "out_of_trend_auc": metrics.auc(trending, untrended),
+        "out_of_trend_calibration": metrics.ece(trending, untrended),
         "target": several[-1].model.target_,
         "verdict": verdict,
         "why": why,
     }
+
+
+def _outside(y: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """1 where a result is outside its limits (n, 2), 0 where not; NaN where there are none."""
+    outside = ((y < limits[:, 0]) | (y > limits[:, 1])).astype(float)
+    return np.where(np.isnan(limits).all(axis=1) | np.isnan(y), np.nan, outside)
 
 
 def asked_of(rows: pd.DataFrame, fit: AttributeFit, by_batch: pd.Series) -> np.ndarray:

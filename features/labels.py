@@ -252,7 +252,10 @@ def quality_targets(snapshot: Snapshot, attributes: Iterable[str], replicates: s
     approval and batch. Invalidated and unapproved results are left out. Raises SteadylineError on an attribute that no
     batch was tested for.
     """
-    frame = last_versions(snapshot, "lab_results")
+    return _targets(last_versions(snapshot, "lab_results"), attributes, replicates)
+
+
+def _targets(frame: pd.DataFrame, attributes: Iterable[str], replicates: str) -> pd.DataFrame:
     frame = frame[frame["batch_id"].notna()]
     wanted, found = list(attributes), set(frame["attribute"].dropna().astype(str))
     missing = [a for a in wanted if a not in found]
@@ -268,6 +271,19 @@ def quality_targets(snapshot: Snapshot, attributes: Iterable[str], replicates: s
     frame = frame.sort_values(["attribute", "approved_at", "batch_id"], kind="stable")
     names = ["batch_id", "attribute", "value", "unit", "lower_spec", "upper_spec", "sampled_at", "approved_at"]
     return frame[names].reset_index(drop=True)
+
+
+def pass_fail_targets(snapshot: Snapshot, attributes: Iterable[str]) -> pd.DataFrame:
+    """Columns of `quality_targets` where the status is all there is: value 1 where a result failed, else 0, limit 0.5.
+
+    A batch failed when one of its valid approved results is out of specification, known when the last is approved.
+    Raises SteadylineError on an attribute that no batch was tested for.
+    """
+    frame = last_versions(snapshot, "lab_results")
+    told = frame["status"].isin(["in_spec", "out_of_spec", "out_of_trend"]).fillna(False)
+    failed = (frame["status"].astype(object) == "out_of_spec").astype(float)
+    frame = frame.assign(value=np.where(told, failed, np.nan), lower_spec=np.nan, upper_spec=0.5, unit="")
+    return _targets(frame, attributes, "max")
 
 
 def gate_times(snapshot: Snapshot, gates: Iterable[str]) -> pd.DataFrame:

@@ -27,6 +27,7 @@ from models.calibration import Calibration
 from models.decision import Threshold, decide
 from models.explain import Reason, reasons
 from models.hazard import HazardModel
+from models.pass_fail import LIMIT, PassFail, PassFailModel
 from models.quality import AttributeModel, History
 from models.spec import FailureSpec, ModelSpec, QualitySpec, parse_model_spec
 from models.what_if import alternatives, changed
@@ -170,7 +171,10 @@ class QualityPredictor:
         self.features = self.plan.features
         self.reference = bundle.reference
         self.parts: dict[tuple[str, str], dict[str, Any]] = {(p["attribute"], p["gate"]): p for p in listed}
-        self.models = {key: cast(AttributeModel, bundle.parts[part["part"]]) for key, part in self.parts.items()}
+        self.models: dict[tuple[str, str], AttributeModel | PassFailModel] = {
+            key: cast(AttributeModel | PassFailModel, bundle.parts[part["part"]])
+            for key, part in self.parts.items()
+        }
 
     @cached_property
     def attributes(self) -> tuple[str, ...]:
@@ -235,18 +239,24 @@ class QualityPredictor:
         model, part = self.models[attribute, gate], self.parts[attribute, gate]
         (low, high), trend = _columns(bounds), _columns(usual)
         found = model.predict_distribution(values, at, later)
+        passes = isinstance(found, PassFail)
+        if passes:  # nothing is specified in numbers: one result that failed is outside
+            low, high = np.full(len(values), np.nan), np.full(len(values), LIMIT)
+            trend = (low, np.full(len(values), np.nan))
         narrow, middle, wide = _nested([found.interval(share) for share in (0.5, 0.8, 0.9)])
         outside, untrended = found.prob_outside(low, high), found.prob_outside(*trend)
         why = reasons(
             self.features, values, model.contributions(values), self.reference[gate],
-            target=f"the expected {attribute}",
+            target=f"the log-odds of failing {attribute}" if passes else f"the expected {attribute}",
         )
+        sure = found.bounds if isinstance(found, PassFail) else np.full((len(values), 2), np.nan)
         return [
             {
                 "attribute": attribute, "unit": part["unit"], "expected": _finite(found.point[i]),
                 "interval_50": [_finite(v) for v in narrow[i]], "interval_80": [_finite(v) for v in middle[i]],
                 "interval_90": [_finite(v) for v in wide[i]],
-                "prob_out_of_spec": _finite(outside[i]), "lower_spec": _finite(low[i]), "upper_spec": _finite(high[i]),
+                "prob_out_of_spec": _finite(outside[i]), "prob_bounds": [_finite(v) for v in sure[i]],
+                "lower_spec": _finite(low[i]), "upper_spec": None if passes else _finite(high[i]),
                 "prob_out_of_trend": _finite(untrended[i]),
                 "lower_trend": _finite(trend[0][i]), "upper_trend": _finite(trend[1][i]),
                 "verdict": verdict(part["verdict"], found.point[i], wide[i], low[i], high[i]), "reasons": _told(why[i]),

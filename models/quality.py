@@ -105,8 +105,8 @@ class AttributeModel(RegressorMixin, BaseEstimator):
         Raises SteadylineError `too_few_results`, `bad_labels`.
         """
         x, values = boosting.matrix(X), np.asarray(y, dtype=np.float64)
-        made = _scale(at) if at is not None else np.arange(len(x), dtype=np.float64)
-        known = _scale(known_at) if known_at is not None else np.nextafter(made, np.inf)
+        made = scale(at) if at is not None else np.arange(len(x), dtype=np.float64)
+        known = scale(known_at) if known_at is not None else np.nextafter(made, np.inf)
         if values.shape != (len(x),) or made.shape != values.shape or known.shape != values.shape:
             raise SteadylineError("bad_labels", f"Found {len(x)} rows, {values.shape} results, {made.shape} times.",
                                   "one of each for a row")
@@ -198,7 +198,7 @@ class AttributeModel(RegressorMixin, BaseEstimator):
         """
         point = self.predict(X)
         known = self._known_residuals(extra)
-        when = np.full(len(point), np.inf) if at is None else _scale(at)
+        when = np.full(len(point), np.inf) if at is None else scale(at)
         if when.shape != point.shape:
             raise SteadylineError("bad_matrix", f"Found {len(point)} rows and {when.shape} times.", "one for each row")
         sigma, parts = np.empty(len(point)), []
@@ -248,7 +248,7 @@ class AttributeModel(RegressorMixin, BaseEstimator):
             return last[1]
         residual = np.asarray(extra.residual, dtype=np.float64)
         point = np.full(len(residual), np.nan) if extra.point is None else np.asarray(extra.point, dtype=np.float64)
-        more = [residual, _scale(extra.at), _scale(extra.known_at), point]
+        more = [residual, scale(extra.at), scale(extra.known_at), point]
         fine = np.isfinite(more[0]) & np.isfinite(more[1]) & np.isfinite(more[2])
         old = (self.residual_, self.at_, self.known_at_, self.point_)
         joined = self._known(*(np.concatenate([a, b[fine]]) for a, b in zip(old, more, strict=True)))
@@ -256,8 +256,8 @@ class AttributeModel(RegressorMixin, BaseEstimator):
         return joined
 
     def _known(self, residual: Floats, at: Floats, known_at: Floats, point: Floats) -> Known:
-        scale = max(float(np.mean(np.abs(self.residual_))), 1e-12)
-        return known_residuals(residual, at, known_at, point, scale=scale, half_life=self.half_life,
+        level = max(float(np.mean(np.abs(self.residual_))), 1e-12)
+        return known_residuals(residual, at, known_at, point, scale=level, half_life=self.half_life,
                                window=self.window, reporting=self.reporting_)
 
     def _prepare(self) -> None:
@@ -332,7 +332,7 @@ def _reporting(values: Floats) -> Reporting:
     return Reporting(decimals, least if decimals is not None and np.mean(values == least) >= _AT_FLOOR else None)
 
 
-def _scale(values: ArrayLike) -> Floats:
+def scale(values: ArrayLike) -> Floats:
     """Times (with a zone) as microseconds, numbers as they are; not known stays NaN."""
     array = np.asarray(values)
     if array.dtype.kind in "iuf":

@@ -239,7 +239,8 @@ class FailureSpec(ModelSpec):
 class QualitySpec(ModelSpec):
     """Numeric quality attributes of batches at stage gates, with intervals of the given coverage.
 
-    replicates: which of several results of a batch counts.
+    target: `numeric`, or `pass_fail` where the laboratory's status is all there is: P(fail), calibrated. replicates:
+    which of several numeric results of a batch counts; of statuses one failed result is a failure.
     """
 
     task: Literal["quality"]
@@ -248,6 +249,7 @@ class QualitySpec(ModelSpec):
     attributes: Names = "all"
     gates: Annotated[tuple[Gate, ...], Field(min_length=1)] = ("before_start",)
     coverage: Share = 0.9
+    target: Literal["numeric", "pass_fail"] = "numeric"
     replicates: Literal["last", "mean", "min", "max"] = "last"
 
     @model_validator(mode="after")

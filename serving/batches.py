@@ -10,10 +10,11 @@ import pandas as pd
 
 from features.asof import as_of
 from features.assemble import FeaturePlan, batch_matrix
-from features.labels import gate_times, quality_targets
+from features.labels import gate_times
 from features.trend import trend_limits
 from models.predict import QualityPredictor
 from models.quality import History
+from models.targets import targets_of
 from plant.errors import NotReady, UnknownId, listing, nearest
 from plant.snapshot import SnapshotLike
 
@@ -42,7 +43,9 @@ class BatchBook:
     def outstanding(self, t: pd.Timestamp) -> list[str]:
         """Batches of the model's products that have passed a gate before `t` and lack a predicted result at `t`."""
         results = as_of(self.snapshot, t).table("lab_results")
-        approved = results[results["value"].notna() & (results["status"] != "invalidated")]
+        said = results["status" if self.spec.target == "pass_fail" else "value"]
+        told = said.notna() & results["approved_at"].notna()
+        approved = results[told & (results["status"].astype(object) != "invalidated")]
         known: dict[str, set[str]] = {}
         for batch_id, attribute in zip(approved["batch_id"], approved["attribute"], strict=True):
             known.setdefault(str(batch_id), set()).add(str(attribute))
@@ -90,7 +93,7 @@ class BatchBook:
             "batch_id": [b for b, _ in asked], "product": [products[b] for b, _ in asked],
             "t": pd.DatetimeIndex([t for _, t in asked], tz="UTC"),
         })
-        targets = quality_targets(self.snapshot, self.attributes, self.spec.replicates)
+        targets = targets_of(self.snapshot, self.attributes, self.spec)
         targets = targets.assign(product=targets["batch_id"].astype(str).map(products))
         out: list[Limits] = [{} for _ in asked]
         for attribute in self.attributes:
@@ -121,7 +124,7 @@ class BatchBook:
         if rows.empty:
             return {}
         values = batch_matrix(self.snapshot, plan, rows).values
-        targets = quality_targets(self.snapshot, self.attributes, self.spec.replicates)
+        targets = targets_of(self.snapshot, self.attributes, self.spec)
         out = {}
         for attribute in self.attributes:
             if (attribute, gate) not in predictor.models:

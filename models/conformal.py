@@ -125,7 +125,11 @@ class Known:
 
 def known_residuals(residual: Floats, at: Floats, known_at: Floats, point: Floats, *, scale: float, half_life: float,
                     window: int, reporting: Reporting) -> Known:
-    """`Known` of residuals in any order; all (h,), times as numbers. point: NaN where it is not known."""
+    """`Known` of residuals in any order; all (h,), times as numbers. point: NaN where it is not known.
+
+    A result that was known before its prediction was made leaves a residual only once that was made.
+    """
+    known_at = np.maximum(known_at, at)
     order = np.lexsort((known_at, at))
     residual, at, known_at, point = residual[order], at[order], known_at[order], point[order]
     level, needed = np.empty(len(at)), np.full(len(at), np.nan)

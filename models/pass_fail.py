@@ -178,7 +178,7 @@ class PassFailModel(ClassifierMixin, BaseEstimator):
             later = (more, np.round(residual + more), scale(extra.at), scale(extra.known_at))
             s, y, made, known = (np.concatenate([a, b[fine]]) for a, b in zip((s, y, made, known), later, strict=True))
         order = np.lexsort((known, made))
-        s, y, known = s[order], y[order], known[order]
+        s, y, known = s[order], y[order], np.maximum(known, made)[order]
         bounds = np.empty((len(score), 2))
         for t in np.unique(when):
             rows, before = np.flatnonzero(when == t), np.flatnonzero(known < t)[-self.window:]

@@ -81,6 +81,15 @@ def test_a_level_at_t_knows_nothing_of_results_approved_at_t_or_later() -> None:
     assert few.nominal(0.9, 100.0) == 0.9  # too few to choose by
 
 
+def test_a_result_known_before_its_prediction_counts_once_that_was_made() -> None:
+    rng = np.random.default_rng(2)
+    residual, point = rng.normal(size=80), rng.normal(size=80)
+    early, punctual = past(residual, point, -30.0), past(residual, point, 0.0)
+    assert early.before(50.0).tolist() == list(range(50))
+    assert np.array_equal(early.level, punctual.level)
+    assert np.array_equal(early.needed, punctual.needed, equal_nan=True)
+
+
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.9])
 def test_exchangeable_results_are_covered_as_often_as_is_said(share: float) -> None:
     shares = []

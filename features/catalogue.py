@@ -18,6 +18,7 @@ from features import (
     batches,
     comparisons,
     downtime,
+    earlier,
     maintenance,
     own,
     regimes,
@@ -33,7 +34,7 @@ from plant.errors import SteadylineError, listing, nearest
 SETS: tuple[FeatureSet, ...] = (
     comparisons.SENSORS, regimes.REGIMES, spectra.SPECTRA, maintenance.MAINTENANCE, text_features.TEXTS,
     downtime.EVENTS, downtime.STOPS,
-    static.STATIC, static.CALENDAR, own.OWN, batches.BATCH, batch_steps.STEPS, batches.MATERIALS, batches.RESULTS,
+    static.STATIC, static.CALENDAR, own.OWN, batches.BATCH, batch_steps.STEPS, batches.MATERIALS, earlier.RESULTS,
     static.BATCH_CALENDAR,
 )
 

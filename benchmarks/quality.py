@@ -40,10 +40,11 @@ from models.quality import DEFAULTS
 from models.spec import QualitySpec, load_models
 from plant.connect import connect
 from plant.site import load_site
+from plant.yaml_text import read_yaml
 from training.quality import QualityTraining, other_lags, train_quality
 
 COVERAGE, LEAST, LOW, HIGH, WIDTH = 0.9, 0.88, 0.88, 0.92, 1.1
-R2 = {"impurities_total": 0.89, "impurity_l": 0.82}
+LIMITS = Path(__file__).with_name("quality.yaml")
 CALIBRATE, ROUNDS, SEED = 0.3, 300, 7
 Floats = np.ndarray
 Peer = Callable[[Floats, Floats, Floats], Floats]
@@ -168,9 +169,9 @@ def _tell(what: str) -> None:
 
 def figures(found: dict[str, Any]) -> list[Figure]:
     """What `measure` found as figures with their limits."""
-    made = []
+    made, least = [], read_yaml(LIMITS)["r2"]
     for name, one in found["attributes"].items():
-        made.append(Figure(f"{name}: R2 on later batches", one["r2"], "", R2.get(name), at_least=True))
+        made.append(Figure(f"{name}: R2 on later batches", one["r2"], "", least.get(name), at_least=True))
         covered = 100 * one["coverage_90"]
         made += [Figure(f"{name}: 90 % interval covers at least", covered, "%", 100 * LOW, at_least=True),
                  Figure(f"{name}: and at most", covered, "%", 100 * HIGH + 1e-9)]

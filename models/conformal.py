@@ -89,9 +89,9 @@ class Known:
         """Recent mean absolute residual of rows in time order."""
         return _error_level(self.residual[rows], self.scale, self.half_life)
 
-    def steps(self, rows: Rows) -> tuple[Floats, Floats]:
-        """Residuals and error levels of the `window` latest of the rows."""
-        latest = rows[-self.window:]
+    def steps(self, rows: Rows, window: int | None = None) -> tuple[Floats, Floats]:
+        """Residuals and error levels of the `window` latest of the rows (default: that of intervals)."""
+        latest = rows[-(window or self.window):]
         return self.residual[latest], self.level[latest]
 
     def nominal(self, coverage: float, t: float) -> float:
@@ -174,17 +174,22 @@ def _ranks(level: Any, n: int, upper: Any) -> tuple[Any, Any]:
 
 
 class Distribution:
-    """Conformal predictive distributions of n rows: quantiles, intervals and probabilities agree with each other.
+    """Conformal predictive distributions of n rows. Without `known` and `tails` all that is read from one agrees.
 
     The distribution function at v is (number of residual steps below v + half of those at v and of one more) /
     (residuals + 1): it never says 0 or 1, because the history is finite.
     """
 
     def __init__(self, point: Floats, sigma: Floats, parts: list[tuple[Rows, ConformalPredictiveSystem]],
-                 reporting: Reporting | None = None, known: Known | None = None, times: Floats | None = None):
-        """parts: rows that share what was known. known, times (one a part): adapt the level of intervals; else none."""
+                 reporting: Reporting | None = None, known: Known | None = None, times: Floats | None = None,
+                 tails: list[tuple[Rows, ConformalPredictiveSystem]] | None = None):
+        """parts: rows that share what was known. known, times (one a part): adapt the level of intervals; else none.
+
+        tails: of more residuals than parts, what probabilities are read from; else parts.
+        """
         self.point, self.sigma, self.reporting = point, sigma, reporting or Reporting()
         self._parts, self._known, self._times = parts, known, times
+        self._tails = parts if tails is None else tails
 
     @property
     def decimals(self) -> int | None:
@@ -230,7 +235,7 @@ class Distribution:
         """(n,): P(result < value), for one value or one for each row; NaN where the value is NaN."""
         v = np.broadcast_to(np.asarray(value, dtype=np.float64), self.point.shape)
         out = np.empty(len(v))
-        for rows, system in self._parts:
+        for rows, system in self._tails:
             steps = system.alphas
             # compared as values, by the same sum as the quantiles: dividing instead would miss a step by rounding
             at = self.point[rows, None] + self.sigma[rows, None] * steps

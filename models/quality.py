@@ -43,6 +43,8 @@ DEFAULTS: dict[str, Any] = {
 #: `auto` follows a naive forecast only where its rolling-origin error is smaller by a tenth: a difference within the
 #: noise of a few hundred results would choose by chance.
 _CLEARLY = 0.9
+#: Probabilities are read from so many times the window: what is rare was seldom seen in the latest results alone.
+_TAIL = 5
 #: Share of results at the smallest value from which on that value is the laboratory's reporting limit.
 _AT_FLOOR = 0.05
 
@@ -201,14 +203,17 @@ class AttributeModel(RegressorMixin, BaseEstimator):
         when = np.full(len(point), np.inf) if at is None else scale(at)
         if when.shape != point.shape:
             raise SteadylineError("bad_matrix", f"Found {len(point)} rows and {when.shape} times.", "one for each row")
-        sigma, parts = np.empty(len(point)), []
+        sigma = np.empty(len(point))
+        parts: list[tuple[NDArray[np.intp], ConformalPredictiveSystem]] = []
+        tails: list[tuple[NDArray[np.intp], ConformalPredictiveSystem]] = []
         times, which = np.unique(when, return_inverse=True)
         for g, t in enumerate(times):
             rows, before = np.flatnonzero(which == g), known.before(t)
             sigma[rows] = known.error_level(before)
-            residual, level = known.steps(before)
-            parts.append((rows, ConformalPredictiveSystem().fit(residual, sigmas=level)))
-        return Distribution(point, sigma, parts, self.reporting_, known, times)
+            for window, systems in ((self.window, parts), (_TAIL * self.window, tails)):
+                residual, level = known.steps(before, window)
+                systems.append((rows, ConformalPredictiveSystem().fit(residual, sigmas=level)))
+        return Distribution(point, sigma, parts, self.reporting_, known, times, tails)
 
     def interval(self, X: ArrayLike, coverage: float, at: ArrayLike | None = None, extra: History | None = None
                  ) -> Floats:

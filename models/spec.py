@@ -239,7 +239,11 @@ class FailureSpec(ModelSpec):
 
 
 class QualitySpec(ModelSpec):
-    """Numeric quality attributes of batches at stage gates, with intervals of the given coverage."""
+    """Numeric quality attributes of batches at stage gates, with intervals of the given coverage.
+
+    target: `numeric`, or `pass_fail` where the laboratory's status is all there is: P(fail), calibrated. replicates:
+    which of several numeric results of a batch counts; of statuses one failed result is a failure.
+    """
 
     task: Literal["quality"]
     risk_class: Literal["critical", "non_critical"] = "critical"
@@ -247,6 +251,8 @@ class QualitySpec(ModelSpec):
     attributes: Names = "all"
     gates: Annotated[tuple[Gate, ...], Field(min_length=1)] = ("before_start",)
     coverage: Share = 0.9
+    target: Literal["numeric", "pass_fail"] = "numeric"
+    replicates: Literal["last", "mean", "min", "max"] = "last"
 
     @model_validator(mode="after")
     def _consistent(self) -> QualitySpec:

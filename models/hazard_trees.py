@@ -23,7 +23,7 @@ from models.person_period import examples
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-_FEW_EXAMPLES = 150_000
+_FEW_EXAMPLES = 50_000
 _OWN = re.compile(r"hazard_(\d+)\.txt")
 
 
@@ -55,8 +55,8 @@ class HazardTrees:
             how: Training, least: int | None) -> HazardTrees:
         """x: (n, p); duration_h, mode, kinds: (n,), kind -1 = not known.
 
-        least: a kind with as many rows that fail before the last edge gets trees of its own, half as many as all have
-        together; None, or a single kind: none does.
+        least: a kind with as many rows that fail before the last edge gets trees of its own, two for five of those
+            of all; None, or a single kind: none does.
         """
         pooled = _trained(x, duration_h, mode, edges_h, offset[-1], how, how.rounds)
         failing = kinds[(mode >= 0) & (duration_h < edges_h[-1]) & (kinds >= 0)]
@@ -66,7 +66,7 @@ class HazardTrees:
             for kind in np.flatnonzero(often >= max(least, 1)):
                 mine = kinds == kind
                 own[int(kind)] = _trained(x[mine], duration_h[mine], mode[mine], edges_h, offset[kind], how,
-                                          max(1, how.rounds // 2))
+                                          max(1, how.rounds * 2 // 5))
         return cls(pooled, offset, own)
 
     def log_odds(self, wide: Floats, kinds: Ints, workers: int) -> Floats:

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from plant.errors import SteadylineError
 
-FIXED: dict[str, Any] = {"deterministic": True, "force_row_wise": True, "verbosity": -1, "feature_pre_filter": False}
+#: Column by column one thread sums a histogram in the order of the rows. Row by row each thread sums a part: the same
+#: up to rounding, so that with another number of threads a late tree may split elsewhere.
+FIXED: dict[str, Any] = {"deterministic": True, "force_col_wise": True, "verbosity": -1, "feature_pre_filter": False}
 
 # settings of the machine, not of the model
 _MACHINE = re.compile(r"^\[(num_threads|machines|local_listen_port|num_machines|time_out|gpu_[a-z_]+): .*\]\n", re.M)

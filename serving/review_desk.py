@@ -18,6 +18,7 @@ from serving.review import review
 from serving.review_case import Case, Knowledge, Known, Plant, open_case
 from serving.review_predictions import predict
 from serving.review_rules import load_rules
+from serving.similar import Similar
 
 
 class ReviewDesk:
@@ -28,6 +29,7 @@ class ReviewDesk:
         self._lock = threading.Lock()
         self._knowledge: dict[str, Knowledge] = {}
         self._plants: dict[str, Plant] = {}
+        self._similar: dict[tuple[str, str], Similar] = {}
 
     def review(self, batch_id: str, site: str | None = None, at: pd.Timestamp | None = None) -> dict[str, Any]:
         """The review of a batch as JSON values, as it was known strictly before `at` (aware; None: the data's end).
@@ -89,6 +91,22 @@ class ReviewDesk:
                 answer["data_version"],
             )
         return {"site": answer["site"], "batch_id": batch_id, **kept, "review": _said(made, shown["evidence_hash"])}
+
+    def similar(
+        self,
+        batch_id: str,
+        site: str | None = None,
+        at: pd.Timestamp | None = None,
+        attribute: str | None = None,
+        gate: str | None = None,
+        model: str | None = None,
+    ) -> dict[str, Any]:
+        """The nearest earlier batches by reason profile: `serving.similar`, with what it raises."""
+        case = self.case(batch_id, site, at)
+        scorer = self.fleet.scorer(case.plant.site, "quality", model)
+        with self._lock:
+            similar = self._similar.setdefault((case.plant.site, scorer.model), Similar(scorer))
+        return similar.batches(case, attribute, gate)
 
     def genealogy(self, name: str, site: str | None = None, at: pd.Timestamp | None = None) -> dict[str, Any]:
         """What went into a lot or batch and what it went into, through intermediates. Raises UnknownId, NotReady."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Callable
 from http import HTTPStatus
@@ -17,7 +16,7 @@ from starlette.routing import Route
 
 from governance.errors import Refused
 from plant.errors import SteadylineError
-from serving.fleet import Fleet
+from serving import golden_page
 from serving.problems import invalid_body, status_of
 from serving.requests import AsOf, SiteName, parse_time
 from serving.review_desk import ReviewDesk
@@ -41,13 +40,11 @@ class Decision(BaseModel):
     ] = None
 
 
-def routes(fleet: Callable[[], Fleet], render: Callable[..., str], policy: str) -> list[Route]:
+def routes(desk: Callable[[], ReviewDesk], render: Callable[..., str], policy: str) -> list[Route]:
     """Routes of reviews and of genealogy.
 
     render: gives a template's text; policy: Content-Security-Policy of the page, which holds a form to itself.
     """
-    desk = functools.cache(lambda: ReviewDesk(fleet()))
-
     def asked(request: Request) -> dict[str, Any]:
         query = request.query_params
         return {"site": query.get("site") or None, "at": parse_time(query.get("at"))}
@@ -186,6 +183,12 @@ OPENAPI: dict[str, dict[str, Any]] = {
 def openapi_paths() -> dict[str, dict[str, Any]]:
     """The routes above for the OpenAPI document, without their refusals."""
     out: dict[str, dict[str, Any]] = json.loads(json.dumps(OPENAPI))
+    asked: dict[str, list[dict[str, Any]]] = {}
+    for path, (summary, told, words) in golden_page.OPENAPI.items():
+        out[path] = {"get": {"summary": summary, "tags": ["Reviews"], "description": told}}
+        asked[path] = [
+            {"name": n, "in": "query", "schema": {"type": "string"}, "description": d} for n, d in words.items()
+        ]
     query = [
         {
             "name": "site",
@@ -206,6 +209,7 @@ def openapi_paths() -> dict[str, dict[str, Any]]:
             operation["parameters"] = [
                 *({"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names),
                 *(query if method == "get" else []),
+                *asked.get(path, []),
             ]
             operation["responses"] = {
                 "200": {

@@ -92,7 +92,7 @@ def render_home(fleet: Fleet, now: datetime | None = None) -> str:
 def render_review(answer: dict[str, Any]) -> str:
     """The page of a review to be filed: its style in it, nothing to decide on."""
     style = (STATIC / "steadyline.css").read_text(encoding="utf-8")
-    return render("review.html", review=answer, at="", style=style)
+    return render("review.html", review=answer, similar={}, at="", style=style)
 
 
 def render_golden(answer: dict[str, Any]) -> str:

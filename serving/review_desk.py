@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 from features.genealogy import Link
 from governance import exception_reviews
 from governance.database import reading
+from governance.errors import Refused
 from governance.exception_reviews import ExceptionReview
 from plant.errors import NotReady, SteadylineError, UnknownId, listing, nearest
 from serving.fleet import Fleet
@@ -107,6 +109,21 @@ class ReviewDesk:
         with self._lock:
             similar = self._similar.setdefault((case.plant.site, scorer.model), Similar(scorer))
         return similar.batches(case, attribute, gate)
+
+    def similar_by_exception(self, answer: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+        """Exception -> similar batches, for those of a review that a quality model has raised."""
+        out = {}
+        for e in answer["exceptions"]:
+            of = e["evidence"]
+            if e["check"] != "predicted results":
+                continue
+            with contextlib.suppress(SteadylineError, Refused):  # what is not there adds nothing to the exception
+                told = self.similar(
+                    answer["batch_id"], answer["site"], pd.Timestamp(answer["as_of"]), of["attribute"], of["gate"],
+                    of["model"],
+                )
+                out[e["exception_id"]] = told["attributes"][0]["similar"]
+        return out
 
     def genealogy(self, name: str, site: str | None = None, at: pd.Timestamp | None = None) -> dict[str, Any]:
         """What went into a lot or batch and what it went into, through intermediates. Raises UnknownId, NotReady."""

@@ -68,7 +68,12 @@ def routes(desk: Callable[[], ReviewDesk], render: Callable[..., str], policy: s
 
     async def page(request: Request) -> Response:
         name = request.path_params["batch_id"]
-        return await _page(lambda: (desk().review(name, **asked(request)), HTTPStatus.OK), request, render, policy)
+
+        def act() -> tuple[dict[str, Any], dict[str, Any]]:
+            answer = desk().review(name, **asked(request))
+            return answer, desk().similar_by_exception(answer)
+
+        return await _page(act, request, render, policy)
 
     async def decide_on_page(request: Request) -> Response:
         """The page's own form. Only the page itself may send it: a form elsewhere has another origin."""
@@ -139,16 +144,16 @@ async def _answer(act: Callable[[], dict[str, Any]]) -> Response:
 
 
 async def _page(
-    act: Callable[[], tuple[dict[str, Any], int]], request: Request, render: Callable[..., str], policy: str
+    act: Callable[[], tuple[dict[str, Any], dict[str, Any]]], request: Request, render: Callable[..., str], policy: str
 ) -> Response:
     # without a referrer of its own a browser would say that the form comes from nowhere (Origin: null)
     headers = {"Content-Security-Policy": policy, "Referrer-Policy": "same-origin"}
     try:
-        answer, status = await run_in_threadpool(act)
+        answer, similar = await run_in_threadpool(act)
     except (SteadylineError, Refused) as problem:
         return HTMLResponse(render("problem.html", problem=problem.as_dict()), status_of(problem))
     at = request.query_params.get("at") or ""
-    return HTMLResponse(render("review.html", review=answer, at=at, style=None), status, headers)
+    return HTMLResponse(render("review.html", review=answer, similar=similar, at=at, style=None), headers=headers)
 
 
 OPENAPI: dict[str, dict[str, Any]] = {

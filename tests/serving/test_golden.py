@@ -176,6 +176,9 @@ def test_similar_batches_are_earlier_ones_with_a_result_known_then(client: TestC
         assert told["hindsight"] == (at < TRAIN_END)
         counts.add(len(found))
     assert counts > {5}, counts  # some had fewer to choose from
+    (attribute,) = ask(client, "/v1/batches/B-060/similar")["attributes"]  # at the end, when later ones are known too
+    assert attribute["candidates"] == 60
+    assert {s["batch_id"] for s in attribute["similar"]} < {f"B-{i:03d}" for i in range(60)}
 
 
 def test_similar_batches_are_the_nearest_by_contributions(client: TestClient, world: World) -> None:

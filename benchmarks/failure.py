@@ -31,6 +31,7 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 from sksurv.ensemble import RandomSurvivalForest
 from sksurv.util import Surv
 
@@ -44,10 +45,11 @@ from models.hazard import DEFAULTS, HazardModel, edges_from_horizons
 from models.spec import FailureSpec, load_models
 from plant.connect import connect
 from plant.site import load_site
-from training.failure import prepare_failure
+from training.failure import prepare_failure, unfitted
 
 SETS = ("simulated", "virtual_plant", "azure_pdm")
 FOREST_ROWS, FOREST_STEP_H, BIAS, TIME, SAME = 1_500, 6.0, 10.0, 2.0, 0.002
+HORIZONS_H = (24.0, 72.0, 168.0, 336.0, 720.0)  # those that a model has where its YAML names none
 Floats = np.ndarray
 
 
@@ -69,6 +71,13 @@ class Lives:
     params: tuple[tuple[str, Any], ...] = ()
     whole: Floats | None = None  # hours to the failure of each later row that nobody cut short
     truth: Floats | None = None  # expected hours of each later row
+    model: HazardModel | None = None  # as the site trains it, not fitted
+
+    def hazard(self) -> HazardModel:
+        """Our model, not fitted, with one thread."""
+        if self.model is not None:
+            return clone(self.model).set_params(num_threads=1)
+        return HazardModel(edges_from_horizons(self.horizons), dict(self.params), self.rounds, num_threads=1)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -86,7 +95,7 @@ def weibull(n: int = 12_000, shape: float = 1.5, censored: float = 0.7, seed: in
         mean = math.sqrt(low * high)
         low, high = (low, mean) if (cut * mean < life).mean() < censored else (mean, high)
     observed, duration, ever = life <= cut * mean, np.minimum(life, cut * mean), np.full(n, np.inf)
-    return Lives((24.0, 72.0, 168.0), x[:n], duration[:n], np.where(observed[:n], 0, -1), ever, x[n:], duration[n:],
+    return Lives(HORIZONS_H, x[:n], duration[:n], np.where(observed[:n], 0, -1), ever, x[n:], duration[n:],
                  observed[n:], ever, np.arange(n), whole=life[n:], truth=(scale * math.gamma(1 + 1 / shape))[n:])
 
 
@@ -107,7 +116,7 @@ def site(folder: Path, data: Path, model: str, root: Path) -> Lives:
         np.asarray((origin - times[early]) / hour), values[~early], after["duration_h"].to_numpy(),
         after["observed"].to_numpy(bool), np.asarray((snapshot.data_end - times[~early]) / hour),
         ready.cutoffs["equipment_id"].to_numpy()[~early], spec.lightgbm.rounds or 200,
-        tuple(spec.lightgbm.params().items()),
+        tuple(spec.lightgbm.params().items()), model=unfitted(spec, ready.matrix),
     )
 
 
@@ -116,7 +125,7 @@ def site(folder: Path, data: Path, model: str, root: Path) -> Lives:
 
 def ours(lives: Lives) -> tuple[Floats, float]:
     """(n, k) risks and seconds of training."""
-    model = HazardModel(edges_from_horizons(lives.horizons), dict(lives.params), lives.rounds, num_threads=1)
+    model = lives.hazard()
     begin = time.process_time()
     model.fit(lives.x, lives.duration, lives.mode)
     seconds = time.process_time() - begin
@@ -220,8 +229,7 @@ def bias(lives: Lives) -> dict[str, float]:
     assert lives.truth is not None
     out = {}
     for name, rows in (("kept", np.ones(len(lives.x), bool)), ("dropped", lives.mode >= 0)):
-        model = HazardModel(edges_from_horizons(lives.horizons), dict(lives.params), lives.rounds)
-        model.fit(lives.x[rows], lives.duration[rows], lives.mode[rows])
+        model = lives.hazard().fit(lives.x[rows], lives.duration[rows], lives.mode[rows])
         out[name] = 100.0 * float(model.predict(lives.later).mean() / lives.truth.mean() - 1.0)
     return out
 

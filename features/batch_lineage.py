@@ -120,21 +120,26 @@ def own_result(trace: Trace) -> Lines:
 
 
 def earlier(trace: Trace) -> Lines:
-    """The last results of other batches: of any, of the same product, or of the same lot."""
+    """The last results of other batches: of any, of the same product, recipe, lot, or supplier of a material."""
     results, by = trace.known("lab_results"), trace.values["by"]
     others = results[results["batch_id"].notna() & (results["batch_id"] != trace.subject)]
     others, out = _valid(others, trace.values["attribute"]), {}
-    if by == "product":
+    if by in ("product", "recipe"):
         batches = trace.known("batches")
-        product = batches.loc[batches["batch_id"] == trace.subject, "product"]
-        same = batches[batches["product"].isin(product.dropna())]
+        product = batches.loc[batches["batch_id"] == trace.subject, by]
+        same = batches[batches[by].isin(product.dropna())]
+        others = others[others["batch_id"].isin(same["batch_id"])]
+    elif by.startswith("supplier."):
+        uses = trace.known("genealogy")
+        supplier = _issued(trace)["supplier"].dropna()
+        same = uses[(uses["material"] == trace.values["material"]) & uses["supplier"].isin(supplier)]
         others = others[others["batch_id"].isin(same["batch_id"])]
     elif by != "overall":
         same = trace.known("genealogy", material_lot=_lot(trace))
         others = others[others["batch_id"].isin(same["batch_id"])]
     lags = trace.spec.batches.lags if trace.spec.batches is not None else None
     made_of = last(others, "approved_at", lags.most if lags is not None else 1)
-    if by == "product":
+    if by in ("product", "recipe"):
         out["batches"] = batches[batches["batch_id"].isin({trace.subject, *made_of["batch_id"]})]
     elif by != "overall":
         out["genealogy"] = same[same["batch_id"].isin({trace.subject, *made_of["batch_id"]})]

@@ -1,4 +1,4 @@
-"""Context of a batch at a stage gate: what it is, its material lots, its own and earlier laboratory results.
+"""Context of a batch at a stage gate: what it is, its material lots, its own laboratory results.
 
 A lot is known when it was issued, a laboratory value when it was approved: a lagged result carries the laboratory's
 real delay. Invalidated results are no results. A batch's own results of the predicted attributes are never features. A
@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from features import batch_lineage, sensors
 from features.asof import NEVER, Floats, History, Ints, Log, Mask
@@ -20,7 +19,7 @@ from features.batch_lineage import LOTS_A_MATERIAL
 from features.definitions import Ask, FeatureSet, Values, each
 from features.kernels import DAY_US, HOUR_US
 from features.maintenance import KINDS
-from features.spec import BatchSpec, FeatureSpec, LagSpec, Vocabulary
+from features.spec import BatchSpec, FeatureSpec, Vocabulary
 from features.timeline import (
     Timeline,
     code,
@@ -29,7 +28,6 @@ from features.timeline import (
     picked,
     picks,
     rows_of,
-    take,
     time,
     timeline,
 )
@@ -67,6 +65,7 @@ def words(history: History, asked: FeatureSpec, t: int, equipment: frozenset[str
         step_signals = tuple(sorted({(s, g) for s, e in ran for m, g in seen if m == e and g in wanted}))
     return {
         "products": _words_at(history.log("batches"), "product", t),
+        "recipes": _words_at(history.log("batches"), "recipe", t),
         "steps": known_steps,
         "step_values": tuple(
             (s, v) for s in known_steps for v in sorted(steps.floats) if _ever(steps, s, v, t)
@@ -118,7 +117,8 @@ def asks_for(switch: str) -> Callable[[FeatureSpec, Vocabulary], bool]:
     return lambda spec, words: spec.batches is not None and bool(getattr(spec.batches, switch))
 
 
-def _row(ask: Ask) -> Ints:
+def row_of(ask: Ask) -> Ints:
+    """(n,) row of each batch in the log of batches; -1 where it is not known."""
     line = picks(ask.history, "batches", ("batch_id",))
     return ask.keep("batch", lambda: picked(line, ask.base("batches", "batch_id"), ask.t)[:, 0])
 
@@ -128,18 +128,29 @@ _of_batch = partial(BATCH.feature, source="batches")
 
 @_of_batch("batch.product", "product", group="product", look_back="always", categories=lambda words, _: words.products)
 def _product(ask: Ask) -> Floats:
-    product = code(ask.history.log("batches"), "product", _row(ask), ask.t, ask.words.products)
+    product = code(ask.history.log("batches"), "product", row_of(ask), ask.t, ask.words.products)
     return np.where(product >= 0, product, np.nan)
+
+
+def _recipes(spec: FeatureSpec, words: Vocabulary) -> bool:
+    return len(words.recipes) > 1
+
+
+@_of_batch("batch.recipe", "master recipe", group="product", look_back="always", when=_recipes,
+           categories=lambda words, _: words.recipes)
+def _recipe(ask: Ask) -> Floats:
+    recipe = code(ask.history.log("batches"), "recipe", row_of(ask), ask.t, ask.words.recipes)
+    return np.where(recipe >= 0, recipe, np.nan)
 
 
 @_of_batch("batch.size", "planned batch size", "units", group="product", look_back="always")
 def _size(ask: Ask) -> Floats:
-    return number(ask.history.log("batches"), "size", _row(ask), ask.t)
+    return number(ask.history.log("batches"), "size", row_of(ask), ask.t)
 
 
 @_of_batch("batch.running", "hours since the batch started", "h", group="batch")
 def _running(ask: Ask) -> Floats:
-    started = time(ask.history.log("batches"), "started_at", _row(ask), ask.t)
+    started = time(ask.history.log("batches"), "started_at", row_of(ask), ask.t)
     return np.where(started != NEVER, (ask.t - started) / HOUR_US, np.nan)
 
 
@@ -159,7 +170,7 @@ def result_values(attribute: str, words: Vocabulary) -> Values:
     return {"attribute": attribute, "unit": words.units.get(f"result {attribute}", "")}
 
 
-def _issued(ask: Ask, material: str) -> tuple[Ints, Ints]:
+def issued(ask: Ask, material: str) -> tuple[Ints, Ints]:
     """Rows of genealogy (n, LOTS_A_MATERIAL) of a material of each batch, issued last first; code of that lot."""
     log, materials = ask.history.log("genealogy"), ask.words.materials
 
@@ -183,7 +194,7 @@ def _issued(ask: Ask, material: str) -> tuple[Ints, Ints]:
               where=(("material", "{material}"),), at="used_at", last=True)
 def _supplier(ask: Ask) -> Floats:
     def of(material: str) -> Floats:
-        last, known = _issued(ask, material)[0][:, 0], ask.words.suppliers[material]
+        last, known = issued(ask, material)[0][:, 0], ask.words.suppliers[material]
         supplier = code(ask.history.log("genealogy"), "supplier", last, ask.t, known)
         return np.where(supplier >= 0, supplier, np.nan)
 
@@ -194,7 +205,7 @@ def _supplier(ask: Ask) -> Floats:
               over=(each("material", "materials"),), when=asks_for("materials"), rows=batch_lineage.lots)
 def _quantity(ask: Ask) -> Floats:
     def of(material: str) -> Floats:
-        quantity = number(ask.history.log("genealogy"), "quantity", _issued(ask, material)[0], ask.t[:, None])
+        quantity = number(ask.history.log("genealogy"), "quantity", issued(ask, material)[0], ask.t[:, None])
         return np.where(np.isnan(quantity).all(axis=1), np.nan, np.nansum(quantity, axis=1))
 
     return np.stack([of(m) for m in ask.words.materials], axis=1)
@@ -205,7 +216,7 @@ def _quantity(ask: Ask) -> Floats:
 def _lot_result(ask: Ask) -> Floats:
     def of(material: str) -> Floats:
         attributes = tuple(a for m, a in ask.words.lot_results if m == material)
-        log, lot = ask.history.log("lab_results"), _issued(ask, material)[1]
+        log, lot = ask.history.log("lab_results"), issued(ask, material)[1]
         own = ask.base("lab_results", "batch_id")
         line = _results(ask.history, "lot", attributes)
         at = line.latest(lot, ask.t, len(attributes), asks=np.where(own >= 0, own, -2))[:, :, 0]
@@ -229,7 +240,7 @@ def _uses(history: History) -> Timeline:
 def _lot_age(ask: Ask) -> Floats:
     def of(material: str) -> Floats:
         uses = _uses(ask.history)
-        first = uses.latest(_issued(ask, material)[1], ask.t, first=True)[:, 0, 0]
+        first = uses.latest(issued(ask, material)[1], ask.t, first=True)[:, 0, 0]
         return hours_since(uses, first, ask.t) * (HOUR_US / DAY_US)
 
     return np.stack([of(m) for m in ask.words.materials], axis=1)
@@ -240,7 +251,7 @@ def _lot_age(ask: Ask) -> Floats:
               rows=batch_lineage.uses)
 def _lot_batches(ask: Ask) -> Floats:
     def of(material: str) -> Floats:
-        lot = _issued(ask, material)[1]
+        lot = issued(ask, material)[1]
         others = _uses(ask.history).count(lot, ask.t)[:, 0] - 1.0  # its own use: batch and lot are the key
         return np.where(lot >= 0, others, np.nan)
 
@@ -284,100 +295,3 @@ def _own_result(ask: Ask) -> Floats:
     line, attributes = _results(ask.history, "batch", ask.words.own_results), ask.words.own_results
     rows = picked(line, ask.base("lab_results", "batch_id"), ask.t, len(attributes))
     return number(ask.history.log("lab_results"), "value", rows, ask.t[:, None])
-
-
-def lag_groups(spec: FeatureSpec, words: Vocabulary) -> list[Values]:
-    """What lags are taken by: overall, product, lot.<material> (`by` in the name, `of` in words, `material` or "")."""
-    lags, out = spec.batches.lags if spec.batches is not None else None, []
-    for by in lags.by if lags is not None else ():
-        if by == "lots":
-            out += [(f"lot.{m}", m) for m in words.materials if f"lot:{m}" not in (lags.by if lags else ())]
-        elif by.startswith("lot:"):
-            out.append((by.replace(":", ".", 1), by.removeprefix("lot:")))  # LightGBM refuses a colon in a name
-        else:
-            out.append((by, ""))
-    told = {"overall": "of any batch", "product": "of the same product"}
-    return [{"by": by, "material": m, "of": told.get(by, f"from the same lot of {m}")} for by, m in out]
-
-
-def _lagged(spec: FeatureSpec, words: Vocabulary) -> list[Values]:
-    """The attributes, and how many of their results a mean is of."""
-    most = str(_lag_spec(spec).most)
-    return [{**result_values(a, words), "most": most} for a in words.lagged]
-
-
-def _lag_spec(spec: FeatureSpec) -> LagSpec:
-    return (spec.batches.lags if spec.batches is not None else None) or LagSpec(by=())
-
-
-_of_earlier = partial(
-    RESULTS.feature, unit="{unit}", source="lab_results", group="earlier {attribute}", over=(_lagged, lag_groups),
-    rows=batch_lineage.earlier,
-)
-
-
-@_of_earlier("lag.{attribute}.{by}.last", "last known {attribute} {of}")
-def _lag_last(ask: Ask) -> Floats:
-    return np.stack([value[:, :, 0] for value in _lags(ask)], axis=2)
-
-
-@_of_earlier("lag.{attribute}.{by}.mean", "mean of the last {most} known {attribute} {of}")
-def _lag_mean(ask: Ask) -> Floats:
-    def mean(value: Floats) -> Floats:
-        there = ~np.isnan(value)
-        count = there.sum(axis=2)
-        of_all = np.where(there, value, 0.0).sum(axis=2) / np.where(count > 0, count, 1)
-        return np.where(count > 0, of_all, np.nan)
-
-    return np.stack([mean(value) for value in _lags(ask)], axis=2)
-
-
-def _lags(ask: Ask) -> list[Floats]:
-    """For each way of `lag_groups` the last known results of other batches (n, attributes, most), newest first."""
-
-    def of(by: str, material: str) -> Floats:
-        attributes, log = ask.words.lagged, ask.history.log("lab_results")
-        how = by if by in ("overall", "product") else "lot"
-        if how == "overall":
-            keys = np.zeros_like(ask.subject)
-        elif how == "product":
-            keys = code(ask.history.log("batches"), "product", _row(ask), ask.t)
-        else:
-            keys = _issued(ask, material)[1] if material in ask.words.materials else np.full_like(ask.subject, -1)
-        line = ask.history.keep(("earlier results", how, attributes), lambda: _earlier(ask.history, how, attributes))
-        own = ask.base("lab_results", "batch_id")
-        at = line.latest(keys, ask.t, len(attributes), most=_lag_spec(ask.spec).most, asks=own)
-        return np.where(at >= 0, take(log.floats["value"], take(line.row, at)), np.nan)
-
-    return ask.keep("lags", lambda: [of(v["by"], v["material"]) for v in lag_groups(ask.spec, ask.words)])
-
-
-def _earlier(history: History, how: str, attributes: tuple[str, ...]) -> Timeline:
-    """Results of batches by product (or lot, or all together) * attributes, owned by their batch.
-
-    A result carries its batch's product while both are visible: the intersection of the two rows' visibility.
-    """
-    log = history.log("lab_results")
-    attribute = log.coded("attribute", attributes)
-    rows = np.flatnonzero(valid(log) & (attribute >= 0) & (log.codes["batch_id"] >= 0))
-    words = np.array(log.words["batch_id"], dtype=object)
-    left = pd.DataFrame({
-        "row": rows, "batch": words[log.codes["batch_id"][rows]], "attribute": attribute[rows],
-        "owner": log.codes["batch_id"][rows], "order": log.times["approved_at"][rows],
-        "start": log.known("value")[rows], "until": log.until[rows],
-    })
-    if how == "overall":
-        left["group"], groups = 0, 1
-    else:
-        name, column = ("batches", "product") if how == "product" else ("genealogy", "material_lot")
-        other = history.log(name)
-        right = pd.DataFrame({
-            "batch": np.array(other.words["batch_id"], dtype=object)[other.codes["batch_id"]],
-            "group": other.codes[column], "from": other.known(column), "to": other.until,
-        })
-        left = left.merge(right[right["group"] >= 0], on="batch").sort_values(["row", "from"], kind="stable")
-        left["start"], left["until"] = left[["start", "from"]].max(axis=1), left[["until", "to"]].min(axis=1)
-        groups = len(other.words[column])
-    group = left["group"].to_numpy(np.int64) * len(attributes) + left["attribute"].to_numpy(np.int64)
-    a = {c: left[c].to_numpy(np.int64) for c in ("order", "start", "until", "row", "owner")}
-    return timeline(groups * len(attributes), group, a["order"], a["start"], a["until"], a["row"], a["owner"])

@@ -18,6 +18,7 @@ from features import (
     batches,
     comparisons,
     downtime,
+    earlier,
     machine,
     maintenance,
     own,
@@ -36,7 +37,7 @@ SETS: tuple[FeatureSet, ...] = (
     comparisons.SENSORS, regimes.REGIMES, spectra.SPECTRA, maintenance.MAINTENANCE, rates.RATES,
     machine.MACHINE, text_features.TEXTS,
     downtime.EVENTS, downtime.STOPS,
-    static.STATIC, static.CALENDAR, own.OWN, batches.BATCH, batch_steps.STEPS, batches.MATERIALS, batches.RESULTS,
+    static.STATIC, static.CALENDAR, own.OWN, batches.BATCH, batch_steps.STEPS, batches.MATERIALS, earlier.RESULTS,
     static.BATCH_CALENDAR,
 )
 

@@ -91,8 +91,8 @@ def references(tables: Mapping[str, pd.DataFrame], batch_id: str, step: str, t: 
 def judged(results: pd.DataFrame, decisions: pd.DataFrame, batch_ids: Sequence[str]) -> dict[str, str]:
     """Batch -> why it is no reference, "" where it is one. results, decisions: of the as-of view."""
     wanted = set(batch_ids)
-    results = results[results["batch_id"].isin(wanted) & results["value"].notna()]
-    results = results[~results["status"].isin(["invalidated"])]
+    told = results["value"].notna() | results["status"].notna()  # a laboratory may say pass or fail and no more
+    results = results[results["batch_id"].isin(wanted) & told & ~results["status"].isin(["invalidated"])]
     outside = (results["value"] < results["lower_spec"]) | (results["value"] > results["upper_spec"])
     outside |= results["status"].isin(["out_of_spec"])
     out_of_spec, tested = set(results.loc[outside, "batch_id"]), set(results["batch_id"])

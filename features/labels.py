@@ -243,14 +243,20 @@ def _within(ids: Words, e: Ints, t: Ints, names: Words, start: Ints, end: Ints) 
     return out
 
 
-def quality_targets(snapshot: Snapshot, attributes: Iterable[str]) -> pd.DataFrame:
-    """Numeric results of batches: one row a batch and attribute, by the valid result approved last.
+def quality_targets(snapshot: Snapshot, attributes: Iterable[str], replicates: str = "last") -> pd.DataFrame:
+    """Numeric results of batches: one row a batch and attribute.
+
+    replicates: of several valid results of a batch `last` (approved last), their `mean`, `min` or `max`; it is known
+    when the last of them is approved, and its other columns are of that one.
 
     Columns batch_id, attribute, value, unit, lower_spec, upper_spec, sampled_at, approved_at; sorted by attribute,
     approval and batch. Invalidated and unapproved results are left out. Raises SteadylineError on an attribute that no
     batch was tested for.
     """
-    frame = last_versions(snapshot, "lab_results")
+    return _targets(last_versions(snapshot, "lab_results"), attributes, replicates)
+
+
+def _targets(frame: pd.DataFrame, attributes: Iterable[str], replicates: str) -> pd.DataFrame:
     frame = frame[frame["batch_id"].notna()]
     wanted, found = list(attributes), set(frame["attribute"].dropna().astype(str))
     missing = [a for a in wanted if a not in found]
@@ -260,10 +266,25 @@ def quality_targets(snapshot: Snapshot, attributes: Iterable[str]) -> pd.DataFra
     good = frame["attribute"].isin(wanted) & frame["value"].notna() & frame["approved_at"].notna()
     frame = frame[good & (frame["status"].astype(object) != "invalidated")]
     frame = frame.sort_values(["attribute", "batch_id", "approved_at", "result_id"], kind="stable")
+    if replicates != "last":
+        frame["value"] = frame.groupby(["attribute", "batch_id"])["value"].transform(replicates)
     frame = frame.drop_duplicates(["attribute", "batch_id"], keep="last")
     frame = frame.sort_values(["attribute", "approved_at", "batch_id"], kind="stable")
     names = ["batch_id", "attribute", "value", "unit", "lower_spec", "upper_spec", "sampled_at", "approved_at"]
     return frame[names].reset_index(drop=True)
+
+
+def pass_fail_targets(snapshot: Snapshot, attributes: Iterable[str]) -> pd.DataFrame:
+    """Columns of `quality_targets` where the status is all there is: value 1 where a result failed, else 0, limit 0.5.
+
+    A batch failed when one of its valid approved results is out of specification, known when the last is approved.
+    Raises SteadylineError on an attribute that no batch was tested for.
+    """
+    frame = last_versions(snapshot, "lab_results")
+    told = frame["status"].isin(["in_spec", "out_of_spec", "out_of_trend"]).fillna(False)
+    failed = (frame["status"].astype(object) == "out_of_spec").astype(float)
+    frame = frame.assign(value=np.where(told, failed, np.nan), lower_spec=np.nan, upper_spec=0.5, unit="")
+    return _targets(frame, attributes, "max")
 
 
 def gate_times(snapshot: Snapshot, gates: Iterable[str]) -> pd.DataFrame:

@@ -209,7 +209,8 @@ class StepReadingSpec(_Block):
 class LagSpec(_Block):
     """Earlier results of the predicted attributes, known with the laboratory's real delay.
 
-    by: `overall`, `product`, `lots` (every material) or `lot:<material>`. attributes: empty takes the targets.
+    by: `overall`, `product`, `recipe`, `lots` (every material), `lot:<material>`, `suppliers` (of every material that
+    names them) or `supplier:<material>`. attributes: empty takes the targets.
     """
 
     by: tuple[str, ...] = ("overall", "product", "lots")
@@ -218,9 +219,10 @@ class LagSpec(_Block):
 
     @model_validator(mode="after")
     def _known_groups(self) -> LagSpec:
-        wrong = [b for b in self.by if b not in ("overall", "product", "lots") and not b.startswith("lot:")]
+        groups = ("overall", "product", "recipe", "lots", "suppliers")
+        wrong = [b for b in self.by if b not in groups and not b.startswith(("lot:", "supplier:"))]
         if wrong:
-            raise ValueError(f"lags by {wrong}; allowed: overall, product, lots, lot:<material>")
+            raise ValueError(f"lags by {wrong}; allowed: {', '.join(groups)}, lot:<material>, supplier:<material>")
         return self
 
 
@@ -373,6 +375,7 @@ class Vocabulary(_Block):
     stops: bool = False
     classes: tuple[str, ...] = ()
     products: tuple[str, ...] = ()
+    recipes: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
     step_values: tuple[tuple[str, str], ...] = ()
     step_signals: tuple[tuple[str, str], ...] = ()

@@ -22,14 +22,17 @@ from numpy.typing import ArrayLike
 
 from models.explain import Reference
 from models.hazard import HazardModel
+from models.pass_fail import PassFailModel
 from models.quality import AttributeModel
 from plant.errors import SteadylineError
 
 FORMAT = 1
 _DIGEST = "SHA256"
-_KINDS: dict[str, type[HazardModel] | type[AttributeModel]] = {"hazard": HazardModel, "attribute": AttributeModel}
+_KINDS: dict[str, type[HazardModel] | type[AttributeModel] | type[PassFailModel]] = {
+    "hazard": HazardModel, "attribute": AttributeModel, "pass_fail": PassFailModel,
+}
 
-Model = HazardModel | AttributeModel
+Model = HazardModel | AttributeModel | PassFailModel
 
 
 @dataclass(frozen=True)

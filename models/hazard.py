@@ -56,7 +56,7 @@ class HazardModel(BaseEstimator):
     edges_h: interval edges in hours, from 0, strictly increasing; horizons are best among them.
     params: LightGBM settings over `DEFAULTS`; rounds: trees; seed: everything random.
     num_threads: of training and large predictions; never changes the result.
-    examples_per_row: above 150,000 examples, so many for each row at most: those of rows without a failure are sampled
+    examples_per_row: above 50,000 examples, so many for each row at most: those of rows without a failure are sampled
         and weighted up, those of rows with a failure are all kept.
     max_cells: bound on values of the expanded training matrix (float32), kept in the same way.
     min_mode_rows: modes seen in fewer rows have no trees of their own: they are pooled, and share what the pool gets

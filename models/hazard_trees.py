@@ -7,6 +7,7 @@ each interval (`offset`), of all machines or of the kind. The mean of log-odds s
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from models.person_period import examples
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-_FEW_EXAMPLES = 150_000
+_FEW_EXAMPLES = 50_000
 _OWN = re.compile(r"hazard_(\d+)\.txt")
 
 
@@ -54,8 +55,8 @@ class HazardTrees:
             how: Training, least: int | None) -> HazardTrees:
         """x: (n, p); duration_h, mode, kinds: (n,), kind -1 = not known.
 
-        least: a kind with as many rows that fail before the last edge gets trees of its own, half as many as all have
-        together; None, or a single kind: none does.
+        least: a kind with as many rows that fail before the last edge gets trees of its own, two for five of those
+            of all; None, or a single kind: none does.
         """
         pooled = _trained(x, duration_h, mode, edges_h, offset[-1], how, how.rounds)
         failing = kinds[(mode >= 0) & (duration_h < edges_h[-1]) & (kinds >= 0)]
@@ -65,12 +66,13 @@ class HazardTrees:
             for kind in np.flatnonzero(often >= max(least, 1)):
                 mine = kinds == kind
                 own[int(kind)] = _trained(x[mine], duration_h[mine], mode[mine], edges_h, offset[kind], how,
-                                          max(1, how.rounds // 2))
+                                          max(1, how.rounds * 2 // 5))
         return cls(pooled, offset, own)
 
     def log_odds(self, wide: Floats, kinds: Ints, workers: int) -> Floats:
         """(n,): log-odds of failing in the interval of each row, given no failure before it."""
         interval = wide[:, -1].astype(np.int64)
+        wide = self._seen(wide)
         out = self._raw(self.pooled, wide, workers) + self.offset[-1][interval]
         for kind, booster, mine in self._own(kinds):
             raw = self._raw(booster, wide[mine], workers) + self.offset[kind][interval[mine]]
@@ -79,15 +81,18 @@ class HazardTrees:
 
     def contributions(self, wide: Floats, kinds: Ints, workers: int) -> Floats:
         """(n, p + 1): TreeSHAP contributions that sum to `log_odds`; the interval's own is in the last column."""
-        out = self._parts(self.pooled, wide, self.offset[-1], workers)
+        interval, inputs = wide[:, -1].astype(np.int64), wide.shape[1] - 1
+        wide = self._seen(wide)
+        out = self._parts(self.pooled, wide, inputs, self.offset[-1][interval], workers)
         for kind, booster, mine in self._own(kinds):
-            out[mine] = (out[mine] + self._parts(booster, wide[mine], self.offset[kind], workers)) / 2.0
+            start = self.offset[kind][interval[mine]]
+            out[mine] = (out[mine] + self._parts(booster, wide[mine], inputs, start, workers)) / 2.0
         return out
 
-    def importance(self) -> Floats:
-        """(p,): gain of each feature in all trees, each booster's as a share of its own total."""
+    def importance(self, inputs: int) -> Floats:
+        """(inputs,): gain of each feature in all trees, each booster's as a share of its own total."""
         boosters = [self.pooled, *self.own.values()]
-        gains = np.array([b.feature_importance(importance_type="gain")[:-1] for b in boosters], dtype=np.float64)
+        gains = np.array([b.feature_importance(importance_type="gain")[:inputs] for b in boosters], dtype=np.float64)
         return np.asarray((gains / np.maximum(gains.sum(axis=1, keepdims=True), 1e-300)).mean(axis=0))
 
     def save(self, folder: Path) -> list[str]:
@@ -115,17 +120,30 @@ class HazardTrees:
         return np.asarray(booster.predict(wide, raw_score=True, num_threads=workers), dtype=np.float64)
 
     @staticmethod
-    def _parts(booster: lgb.Booster, wide: Floats, offset: Floats, workers: int) -> Floats:
+    def _parts(booster: lgb.Booster, wide: Floats, inputs: int, start: Floats, workers: int) -> Floats:
         parts = np.asarray(booster.predict(wide, pred_contrib=True, num_threads=workers))
-        start = offset[wide[:, -1].astype(np.int64)]
-        return np.column_stack([parts[:, :-2], parts[:, -2] + parts[:, -1] + start])
+        return np.column_stack([parts[:, :inputs], parts[:, inputs:].sum(axis=1) + start])
+
+    def _seen(self, wide: Floats) -> Floats:
+        """The matrix as the trees saw it: its last column as often as they did."""
+        more = int(self.pooled.num_feature()) - wide.shape[1]
+        return np.concatenate([wide, np.repeat(wide[:, -1:], more, axis=1)], axis=1) if more else wide
 
 
-def expanded(x: Floats, rows: Ints, interval: Ints) -> NDArray[np.float32]:
-    """Rows of x with the number of an interval as their last column."""
-    wide = np.empty((len(rows), x.shape[1] + 1), dtype=np.float32)
-    np.take(x.astype(np.float32), rows, axis=0, out=wide[:, :-1])
-    wide[:, -1] = interval
+def copies_of_interval(feature_fraction: float) -> int:
+    """Columns that hold the interval, so that nine trees of ten may split by it where each sees a share of the columns.
+
+    A tree without it would have to give all intervals the same shape.
+    """
+    left_out = 1.0 - min(max(feature_fraction, 0.01), 1.0)
+    return 1 if left_out < 0.1 else math.ceil(math.log(0.1) / math.log(left_out))
+
+
+def expanded(x: Floats, rows: Ints, interval: Ints, copies: int = 1) -> NDArray[np.float32]:
+    """Rows of x with the number of an interval in their last columns."""
+    wide = np.empty((len(rows), x.shape[1] + copies), dtype=np.float32)
+    np.take(x.astype(np.float32), rows, axis=0, out=wide[:, :-copies])
+    wide[:, -copies:] = interval[:, None]
     return wide
 
 
@@ -133,6 +151,7 @@ def _trained(x: Floats, duration_h: Floats, mode: Ints, edges_h: Floats, offset:
              rounds: int) -> lgb.Booster:
     most = min(how.max_cells // (x.shape[1] + 1), max(_FEW_EXAMPLES, int(how.examples_per_row * len(x))))
     made = examples(duration_h, mode, edges_h, most, how.seed)
-    return boosting.train(expanded(x, made.row, made.interval), made.target, {**how.settings, "objective": "binary"},
-                          rounds, seed=how.seed, weight=made.weight, num_threads=how.num_threads,
+    wide = expanded(x, made.row, made.interval, copies_of_interval(float(how.settings["feature_fraction"])))
+    return boosting.train(wide, made.target, {**how.settings, "objective": "binary"}, rounds,
+                          seed=how.seed, weight=made.weight, num_threads=how.num_threads,
                           init_score=offset[made.interval])

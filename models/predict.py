@@ -27,6 +27,7 @@ from models.calibration import Calibration
 from models.decision import Threshold, decide
 from models.explain import Reason, reasons
 from models.hazard import HazardModel
+from models.pass_fail import LIMIT, PassFail, PassFailModel
 from models.quality import AttributeModel, History
 from models.similar import profiles
 from models.spec import FailureSpec, ModelSpec, QualitySpec, parse_model_spec
@@ -129,7 +130,7 @@ class FailurePredictor:
 
     def importance(self) -> Floats:
         """(p,): gain of each feature in the hazard's trees, as a share."""
-        return self.model.hazard_.importance()
+        return self.model.hazard_.importance(len(self.features))
 
     @cached_property
     def _comparisons(self) -> dict[str, dict[str, int]]:
@@ -171,7 +172,10 @@ class QualityPredictor:
         self.features = self.plan.features
         self.reference = bundle.reference
         self.parts: dict[tuple[str, str], dict[str, Any]] = {(p["attribute"], p["gate"]): p for p in listed}
-        self.models = {key: cast(AttributeModel, bundle.parts[part["part"]]) for key, part in self.parts.items()}
+        self.models: dict[tuple[str, str], AttributeModel | PassFailModel] = {
+            key: cast(AttributeModel | PassFailModel, bundle.parts[part["part"]])
+            for key, part in self.parts.items()
+        }
 
     @cached_property
     def attributes(self) -> tuple[str, ...]:
@@ -180,13 +184,14 @@ class QualityPredictor:
 
     def predict(
         self, values: Floats, gates: Sequence[str], limits: Sequence[Limits] = (), times: Sequence[Any] | None = None,
-        later: Histories | None = None,
+        later: Histories | None = None, trends: Sequence[Limits] = (),
     ) -> list[dict[str, Any]]:
         """One score a row of `values` (n, p): the gate, and for each attribute what the laboratory will find.
 
         gates: (n,) stage gate of each row. limits: (n,) attribute -> (lower, upper), None where there is none; empty:
         no specification is known. times: (n,) when each gate was passed; only residuals known before count. later:
-        (attribute, gate) -> results known since the training (they move intervals, never the expected value).
+        (attribute, gate) -> results known since the training (they move intervals, never the expected value). trends:
+        like limits, what the product's own history makes usual (`features.trend`).
         Raises SteadylineError (`unknown_gate`) for a gate without a model.
         """
         unknown = sorted(set(gates) - {gate for _, gate in self.parts})
@@ -199,8 +204,10 @@ class QualityPredictor:
                 if (attribute, gate) not in self.parts:
                     continue
                 bounds = [limits[r].get(attribute, (None, None)) if limits else (None, None) for r in rows]
+                usual = [trends[r].get(attribute, (None, None)) if trends else (None, None) for r in rows]
                 at = None if times is None else [times[r] for r in rows]
-                told = self._attribute(attribute, gate, values[rows], bounds, at, (later or {}).get((attribute, gate)))
+                known = (later or {}).get((attribute, gate))
+                told = self._attribute(attribute, gate, values[rows], bounds, usual, at, known)
                 for r, one in zip(rows, told, strict=True):
                     out[r]["attributes"].append(one)
         return out
@@ -232,26 +239,49 @@ class QualityPredictor:
 
     def _attribute(
         self, attribute: str, gate: str, values: Floats, bounds: Sequence[tuple[float | None, float | None]],
-        at: Sequence[Any] | None, later: History | None,
+        usual: Sequence[tuple[float | None, float | None]], at: Sequence[Any] | None, later: History | None,
     ) -> list[dict[str, Any]]:
         model, part = self.models[attribute, gate], self.parts[attribute, gate]
-        given = np.array([[np.nan if v is None else v for v in pair] for pair in bounds], dtype=np.float64)
-        low, high = given[:, 0], given[:, 1]
+        (low, high), trend = _columns(bounds), _columns(usual)
         found = model.predict_distribution(values, at, later)
-        narrow, wide, outside = found.interval(0.5), found.interval(0.9), found.prob_outside(low, high)
+        passes = isinstance(found, PassFail)
+        if passes:  # nothing is specified in numbers: one result that failed is outside
+            low, high = np.full(len(values), np.nan), np.full(len(values), LIMIT)
+            trend = (low, np.full(len(values), np.nan))
+        narrow, middle, wide = _nested([found.interval(share) for share in (0.5, 0.8, 0.9)])
+        outside, untrended = found.prob_outside(low, high), found.prob_outside(*trend)
         why = reasons(
             self.features, values, model.contributions(values), self.reference[gate],
-            target=f"the expected {attribute}",
+            target=f"the log-odds of failing {attribute}" if passes else f"the expected {attribute}",
         )
+        sure = found.bounds if isinstance(found, PassFail) else np.full((len(values), 2), np.nan)
         return [
             {
                 "attribute": attribute, "unit": part["unit"], "expected": _finite(found.point[i]),
-                "interval_50": [_finite(v) for v in narrow[i]], "interval_90": [_finite(v) for v in wide[i]],
-                "prob_out_of_spec": _finite(outside[i]), "lower_spec": _finite(low[i]), "upper_spec": _finite(high[i]),
+                "interval_50": [_finite(v) for v in narrow[i]], "interval_80": [_finite(v) for v in middle[i]],
+                "interval_90": [_finite(v) for v in wide[i]],
+                "prob_out_of_spec": _finite(outside[i]), "prob_bounds": [_finite(v) for v in sure[i]],
+                "lower_spec": _finite(low[i]), "upper_spec": None if passes else _finite(high[i]),
+                "prob_out_of_trend": _finite(untrended[i]),
+                "lower_trend": _finite(trend[0][i]), "upper_trend": _finite(trend[1][i]),
                 "verdict": verdict(part["verdict"], found.point[i], wide[i], low[i], high[i]), "reasons": _told(why[i]),
             }
             for i in range(len(values))
         ]
+
+
+def _nested(intervals: list[Floats]) -> list[Floats]:
+    """Intervals of growing coverage, each with what the ones before it hold: each level follows results on its own."""
+    out = intervals[:1]
+    for wider in intervals[1:]:
+        out.append(np.column_stack([np.minimum(wider[:, 0], out[-1][:, 0]), np.maximum(wider[:, 1], out[-1][:, 1])]))
+    return out
+
+
+def _columns(pairs: Sequence[tuple[float | None, float | None]]) -> tuple[Floats, Floats]:
+    """Lower and upper limits (n,), NaN where there is none."""
+    given = np.array([[np.nan if v is None else v for v in pair] for pair in pairs], dtype=np.float64).reshape(-1, 2)
+    return given[:, 0], given[:, 1]
 
 
 def verdict(skill: str, point: float, interval: Floats, low: float, high: float) -> str:

@@ -1,14 +1,15 @@
 """What will the laboratory find, and how sure is that? One attribute at one stage gate.
 
-A LightGBM regression gives the expected value; residuals of predictions made *before* their result was known give its
-distribution. They come from a rolling origin inside the training rows (fit on the past, predict the next block), so
-none of them was seen by the trees that made it. Intervals and P(out of spec) are read from one conformal predictive
-distribution (Vovk et al. 2017; `crepes`), which needs no out-of-specification batch in the history.
+LightGBM regressions of the absolute error give the expected value. Residuals of predictions made *before* their result
+was known give its distribution. They come from a rolling origin inside the training rows (fit on the past, predict the
+next block), so none of them was seen by the trees that made it. Intervals and P(out of spec) are read from one
+conformal predictive distribution (`models.conformal`), which needs no out-of-specification batch in the history.
 
-Plants drift, so two things keep the coverage on later time: residuals are divided by the recent error level (an
-exponentially weighted mean of the absolute residuals known at the time, half-life `half_life` results), and only the
-`window` latest ones count. Results that become known after the training may be passed as a `History`; the model itself
-never changes, and the same data give the same answer.
+Plants drift, so three things keep the coverage on later time: residuals are divided by the recent error level (an
+exponentially weighted mean of the absolute residuals known at the time, half-life `half_life` results), only the
+`window` latest ones count, and the level of an interval is adapted to what the latest would have needed. Results that
+become known after the training may be passed as a `History`; the model itself never changes, and the same data give
+the same answer.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from models import boosting
+from models.conformal import Distribution, Known, Reporting, known_residuals
 from plant.errors import SteadylineError
 
 Floats = NDArray[np.float64]
@@ -35,100 +37,51 @@ Target = Literal["auto", "level", "delta"]
 
 # small data: many weak, random trees; the absolute error does not chase single odd results
 DEFAULTS: dict[str, Any] = {
-    "objective": "l1", "learning_rate": 0.03, "num_leaves": 15, "min_data_in_leaf": 10, "feature_fraction": 0.8,
+    "objective": "l1", "learning_rate": 0.03, "num_leaves": 7, "min_data_in_leaf": 10, "feature_fraction": 0.8,
     "bagging_fraction": 0.8, "bagging_freq": 1, "lambda_l2": 1.0, "extra_trees": True,
 }
-#: Results that the error level is shrunk by towards the level of all training residuals.
-_SHRINK = 10.0
 #: `auto` follows a naive forecast only where its rolling-origin error is smaller by a tenth: a difference within the
 #: noise of a few hundred results would choose by chance.
 _CLEARLY = 0.9
+#: Probabilities are read from so many times the window: what is rare was seldom seen in the latest results alone.
+_TAIL = 5
+#: Share of results at the smallest value from which on that value is the laboratory's reporting limit.
+_AT_FLOOR = 0.05
 
 
 @dataclass(frozen=True)
 class History:
     """Residuals (result − prediction of this model) of results known after the training.
 
-    residual, at (when the prediction was made), known_at (when the result was approved): (h,) each. `at` and
-    `known_at` on the scale of the fit: times, or numbers such as a batch order. A model remembers what follows from
-    the history it was given last: give a new one instead of changing the arrays.
+    residual, at (when the prediction was made), known_at (when the result was approved), point (the prediction; None:
+    not told, so that rounding cannot be considered): (h,) each. `at` and `known_at` on the scale of the fit: times, or
+    numbers such as a batch order. A model remembers what follows from the history it was given last: give a new one
+    instead of changing the arrays.
     """
 
     residual: ArrayLike
     at: ArrayLike
     known_at: ArrayLike
-
-
-class Distribution:
-    """Conformal predictive distributions of n rows: quantiles, intervals and probabilities agree with each other.
-
-    The distribution function at v is (number of residual steps below v + half of those at v and of one more) /
-    (residuals + 1): it never says 0 or 1, because the history is finite.
-    """
-
-    def __init__(self, point: Floats, sigma: Floats, parts: list[tuple[NDArray[np.intp], ConformalPredictiveSystem]],
-                 decimals: int | None = None):
-        self.point, self.sigma, self.decimals, self._parts = point, sigma, decimals, parts
-
-    def interval(self, coverage: float) -> Floats:
-        """(n, 2): closed interval; infinite where too few residuals are known for the coverage.
-
-        Where the laboratory reports with fixed decimals, the bounds are the nearest reportable values: no result can
-        lie between two steps, so nothing that the interval held is lost.
-        """
-        if not 0.0 < coverage < 1.0:
-            raise SteadylineError("bad_coverage", f"The coverage is {coverage}.", "a share between 0 and 1")
-        bounds = [self._quantile((1 - coverage) / 2, np.floor), self._quantile((1 + coverage) / 2, np.ceil)]
-        out = np.column_stack(bounds)
-        return out if self.decimals is None else np.round(out, self.decimals) + 0.0
-
-    def quantile(self, share: float) -> Floats:
-        """(n,): value that the result stays below with probability `share` (0..1); infinite where not known."""
-        return self._quantile(share, np.ceil if share > 0.5 else np.floor)
-
-    def below(self, value: ArrayLike) -> Floats:
-        """(n,): P(result < value), for one value or one for each row; NaN where the value is NaN."""
-        v = np.broadcast_to(np.asarray(value, dtype=np.float64), self.point.shape)
-        out = np.empty(len(v))
-        for rows, system in self._parts:
-            steps = system.alphas
-            # compared as values, by the same sum as the quantiles: dividing instead would miss a step by rounding
-            at = self.point[rows, None] + self.sigma[rows, None] * steps
-            left, right = (at < v[rows, None]).sum(axis=1), (at <= v[rows, None]).sum(axis=1)
-            out[rows] = (left + 0.5 * (right - left + 1)) / (len(steps) + 1)
-        return np.where(np.isnan(v), np.nan, out)
-
-    def prob_outside(self, low: ArrayLike, high: ArrayLike) -> Floats:
-        """(n,): P(result outside [low, high]); a NaN bound is no bound; both NaN: NaN, nothing is specified."""
-        under, over = self.below(low), 1.0 - self.below(high)
-        none = np.isnan(under) & np.isnan(over)
-        return np.where(none, np.nan, np.clip(np.nan_to_num(under) + np.nan_to_num(over), 0.0, 1.0))
-
-    def _quantile(self, share: float, rounding: Any) -> Floats:
-        out = np.empty(len(self.point))
-        for rows, system in self._parts:
-            steps = system.alphas
-            # crepes' own rule: floor for lower bounds, ceiling for upper ones, in (residuals + 1) steps
-            k = int(rounding(round(share * (len(steps) + 1), 9))) - 1
-            z = -np.inf if k < 0 else np.inf if k >= len(steps) else steps[k]
-            out[rows] = self.point[rows] + self.sigma[rows] * z
-        return out
+    point: ArrayLike | None = None
 
 
 class AttributeModel(RegressorMixin, BaseEstimator):
     """Expected value and distribution of one numeric quality attribute.
 
-    params, rounds, seed: LightGBM settings over `DEFAULTS`. members: Boosters with different seeds, averaged.
-    blocks: of the rolling origin. target: `level` learns the value, `delta` its difference from the first known of
-    `base_columns` (columns of X holding a naive forecast: mean by lot, last by product), `auto` takes what had the
-    smaller error in the rolling origin. half_life, window: see the module. min_rows: fewer are refused.
+    params, rounds, seed: LightGBM settings over `DEFAULTS`. members: Boosters with different seeds, averaged. blocks:
+    of the rolling origin. target: `level` learns the value, `delta` its difference from the first known of
+    `base_columns` (columns of X holding a naive forecast: mean by lot, last by product), `auto` the value unless the
+    difference had a clearly smaller error in the rolling origin. unused: columns of X that the model is not to learn
+    from. half_life, window: see the module.
+    min_rows: fewer are refused.
 
     Fitted: `boosters_`, `target_` (chosen), `errors_` (rolling-origin mean absolute error by target and `naive`).
     """
 
-    def __init__(self, params: Mapping[str, Any] | None = None, rounds: int = 400, seed: int = 7, *, members: int = 3,
-                 blocks: int = 5, target: Target = "auto", base_columns: Sequence[int] = (), half_life: float = 30.0,
-                 window: int = 300, min_rows: int = 40, num_threads: int | None = 1):
+    def __init__(self, params: Mapping[str, Any] | None = None, rounds: int = 300, seed: int = 7, *, members: int = 5,
+                 blocks: int = 5, target: Target = "auto", base_columns: Sequence[int] = (),
+                 unused: Sequence[int] = (), half_life: float = 150.0, window: int = 100, min_rows: int = 40,
+                 num_threads: int | None = 1):
         self.params = params
         self.rounds = rounds
         self.seed = seed
@@ -136,6 +89,7 @@ class AttributeModel(RegressorMixin, BaseEstimator):
         self.blocks = blocks
         self.target = target
         self.base_columns = base_columns
+        self.unused = unused
         self.half_life = half_life
         self.window = window
         self.min_rows = min_rows
@@ -153,8 +107,8 @@ class AttributeModel(RegressorMixin, BaseEstimator):
         Raises SteadylineError `too_few_results`, `bad_labels`.
         """
         x, values = boosting.matrix(X), np.asarray(y, dtype=np.float64)
-        made = _scale(at) if at is not None else np.arange(len(x), dtype=np.float64)
-        known = _scale(known_at) if known_at is not None else np.nextafter(made, np.inf)
+        made = scale(at) if at is not None else np.arange(len(x), dtype=np.float64)
+        known = scale(known_at) if known_at is not None else np.nextafter(made, np.inf)
         if values.shape != (len(x),) or made.shape != values.shape or known.shape != values.shape:
             raise SteadylineError("bad_labels", f"Found {len(x)} rows, {values.shape} results, {made.shape} times.",
                                   "one of each for a row")
@@ -166,20 +120,21 @@ class AttributeModel(RegressorMixin, BaseEstimator):
                                   f"at least {self.min_rows}", "Load a longer history or leave the attribute out.")
         x, values, made, known = x[keep], values[keep], made[keep], known[keep]
         self.fallback_ = float(np.median(values))
-        self.decimals_ = _decimals(values)
+        self.reporting_ = _reporting(values)
         base = self._base(x)
         self.base_mean_ = float(base.mean())
-        residuals = {t: self._rolling(x, values, made, known, base, t) for t in self._targets()}
-        first = np.isfinite(next(iter(residuals.values())))
-        self.errors_ = {t: float(np.mean(np.abs(r[first]))) for t, r in residuals.items()}
+        x[:, list(self.unused)] = np.nan  # a column without values is in no tree
+        rolled = {t: self._rolling(x, values, made, known, base, t) for t in self._targets()}
+        first = np.isfinite(next(iter(rolled.values())))
+        self.errors_ = {t: float(np.mean(np.abs(values - p)[first])) for t, p in rolled.items()}
         self.target_: str = next(iter(self.errors_))
         if self.target == "auto" and "delta" in self.errors_:
             clearly = self.errors_["delta"] < _CLEARLY * self.errors_["level"]
             self.target_ = "delta" if clearly else "level"
         if self.base_columns:
             self.errors_["naive"] = float(np.mean(np.abs(values - base)[first]))
-        own = residuals[self.target_]
-        self.residual_, self.at_, self.known_at_ = own[first], made[first], known[first]
+        self.point_ = rolled[self.target_][first]
+        self.residual_, self.at_, self.known_at_ = values[first] - self.point_, made[first], known[first]
         self._prepare()
         self.boosters_ = self._train(x, values - (base if self.target_ == "delta" else 0.0))
         return self
@@ -193,7 +148,7 @@ class AttributeModel(RegressorMixin, BaseEstimator):
         return [self.target]
 
     def _rolling(self, x: Floats, y: Floats, made: Floats, known: Floats, base: Floats, target: str) -> Floats:
-        """Out-of-time residuals; NaN for the first rows, which nothing earlier can predict."""
+        """Out-of-time predictions; NaN for the first rows, which nothing earlier can predict."""
         minus = base if target == "delta" else np.zeros(len(y))
         start = max(self.min_rows // 2, int(len(y) * 0.35))
         cuts = np.unique(np.linspace(start, len(y), self.blocks + 1).astype(int))
@@ -203,7 +158,7 @@ class AttributeModel(RegressorMixin, BaseEstimator):
             if len(past) < self.min_rows // 4:
                 continue
             boosters = self._train(x[past], y[past] - minus[past], kept=False)
-            out[a:b] = y[a:b] - minus[a:b] - _mean_prediction(boosters, x[a:b], 1)
+            out[a:b] = minus[a:b] + _mean_prediction(boosters, x[a:b], 1)
         if not np.isfinite(out).any():
             raise SteadylineError("too_few_results", "No result was known before any later block began.",
                                   "results that become known while batches still go on",
@@ -215,20 +170,26 @@ class AttributeModel(RegressorMixin, BaseEstimator):
         settings["min_data_in_leaf"] = min(int(settings["min_data_in_leaf"]), max(2, len(x) // 10))
         if settings["objective"] == "huber":  # its width is in the unit of y
             settings.setdefault("alpha", 0.5 * float(np.std(y)) or 1.0)
+        members = self.members if kept else min(self.members, 2)  # what only makes residuals may scatter a little more
         return [boosting.train(x, y, settings, self.rounds, seed=self.seed + 101 * m, num_threads=self.num_threads,
                                kept=kept)
-                for m in range(self.members)]
+                for m in range(members)]
 
     # ---- predicting ------------------------------------------------------------------------------
 
     def predict(self, X: ArrayLike) -> Floats:
-        """(n,): expected (median) result in the unit of y."""
+        """(n,): expected result in the unit of y."""
         x = self._checked(X)
         return _mean_prediction(self.boosters_, x, self._threads(x)) + self._offset(x)
 
     def residuals(self, X: ArrayLike, y: ArrayLike) -> Floats:
         """(n,): result − prediction, for a `History`."""
         return np.asarray(y, dtype=np.float64) - self.predict(X)
+
+    def history(self, X: ArrayLike, y: ArrayLike, at: ArrayLike, known_at: ArrayLike) -> History:
+        """Results (n,) known since the training, of rows X (n, p) that were predicted at `at`; NaN = no result."""
+        point = self.predict(X)
+        return History(np.asarray(y, dtype=np.float64) - point, at, known_at, point)
 
     def predict_distribution(self, X: ArrayLike, at: ArrayLike | None = None, extra: History | None = None
                              ) -> Distribution:
@@ -238,17 +199,21 @@ class AttributeModel(RegressorMixin, BaseEstimator):
         extra: results known since the training. A row with hardly any known residual gets infinite intervals.
         """
         point = self.predict(X)
-        r, _, known, level = self._known_residuals(extra)
-        when = np.full(len(point), np.inf) if at is None else _scale(at)
+        known = self._known_residuals(extra)
+        when = np.full(len(point), np.inf) if at is None else scale(at)
         if when.shape != point.shape:
             raise SteadylineError("bad_matrix", f"Found {len(point)} rows and {when.shape} times.", "one for each row")
-        sigma, parts = np.empty(len(point)), []
-        cut, which = np.unique(when, return_inverse=True)
-        for g, t in enumerate(cut):
-            rows, before = np.flatnonzero(which == g), np.flatnonzero(known < t)[-self.window:]
-            sigma[rows] = self._error_level(r[known < t])
-            parts.append((rows, ConformalPredictiveSystem().fit(r[before], sigmas=level[before])))
-        return Distribution(point, sigma, parts, self.decimals_)
+        sigma = np.empty(len(point))
+        parts: list[tuple[NDArray[np.intp], ConformalPredictiveSystem]] = []
+        tails: list[tuple[NDArray[np.intp], ConformalPredictiveSystem]] = []
+        times, which = np.unique(when, return_inverse=True)
+        for g, t in enumerate(times):
+            rows, before = np.flatnonzero(which == g), known.before(t)
+            sigma[rows] = known.error_level(before)
+            for window, systems in ((self.window, parts), (_TAIL * self.window, tails)):
+                residual, level = known.steps(before, window)
+                systems.append((rows, ConformalPredictiveSystem().fit(residual, sigmas=level)))
+        return Distribution(point, sigma, parts, self.reporting_, known, times, tails)
 
     def interval(self, X: ArrayLike, coverage: float, at: ArrayLike | None = None, extra: History | None = None
                  ) -> Floats:
@@ -278,36 +243,32 @@ class AttributeModel(RegressorMixin, BaseEstimator):
             out[left, -1] += self.fallback_ - self.base_mean_
         return np.asarray(out, dtype=np.float64)
 
-    _joined: tuple[History, tuple[Floats, Floats, Floats, Floats]] | None = None
+    _joined: tuple[History, Known] | None = None
 
-    def _known_residuals(self, extra: History | None) -> tuple[Floats, Floats, Floats, Floats]:
-        """Residuals, when predicted, when known, and the error level known when predicted; in time order."""
+    def _known_residuals(self, extra: History | None) -> Known:
         if extra is None:
-            return self.residual_, self.at_, self.known_at_, self.levels_
+            return self.known_
         last = self._joined  # read once: other threads predict too
         if last is not None and last[0] is extra:
             return last[1]
-        more = [np.asarray(extra.residual, dtype=np.float64), _scale(extra.at), _scale(extra.known_at)]
+        residual = np.asarray(extra.residual, dtype=np.float64)
+        point = np.full(len(residual), np.nan) if extra.point is None else np.asarray(extra.point, dtype=np.float64)
+        more = [residual, scale(extra.at), scale(extra.known_at), point]
         fine = np.isfinite(more[0]) & np.isfinite(more[1]) & np.isfinite(more[2])
-        old = (self.residual_, self.at_, self.known_at_)
-        r, made, known = (np.concatenate([a, b[fine]]) for a, b in zip(old, more, strict=True))
-        order = np.lexsort((known, made))
-        r, made, known = r[order], made[order], known[order]
-        joined = r, made, known, np.array([self._error_level(r[known < t]) for t in made])
+        old = (self.residual_, self.at_, self.known_at_, self.point_)
+        joined = self._known(*(np.concatenate([a, b[fine]]) for a, b in zip(old, more, strict=True)))
         self._joined = extra, joined
         return joined
+
+    def _known(self, residual: Floats, at: Floats, known_at: Floats, point: Floats) -> Known:
+        level = max(float(np.mean(np.abs(self.residual_))), 1e-12)
+        return known_residuals(residual, at, known_at, point, scale=level, half_life=self.half_life,
+                               window=self.window, reporting=self.reporting_)
 
     def _prepare(self) -> None:
         """What follows from the training residuals alone."""
         self._joined = None
-        self.level_ = max(float(np.mean(np.abs(self.residual_))), 1e-12)
-        self.levels_ = np.array([self._error_level(self.residual_[self.known_at_ < t]) for t in self.at_])
-
-    def _error_level(self, residuals: Floats) -> float:
-        """Recent mean absolute residual; `residuals` in time order."""
-        weights = 0.5 ** (np.arange(len(residuals))[::-1] / self.half_life)
-        total = float(weights @ np.abs(residuals)) + _SHRINK * self.level_
-        return total / (float(weights.sum()) + _SHRINK)
+        self.known_ = self._known(self.residual_, self.at_, self.known_at_, self.point_)
 
     def _base(self, x: Floats) -> Floats:
         base = np.full(len(x), np.nan)
@@ -335,12 +296,13 @@ class AttributeModel(RegressorMixin, BaseEstimator):
         names = [f"attribute.{m}.txt" for m in range(len(self.boosters_))]
         for name, booster in zip(names, self.boosters_, strict=True):
             boosting.write(booster, folder / name)
-        settings = {**self.get_params(), "params": dict(self.params or {}), "base_columns": list(self.base_columns)}
+        settings = {**self.get_params(), "params": dict(self.params or {}), "base_columns": list(self.base_columns),
+                    "unused": list(self.unused)}
         del settings["num_threads"]
         state = {
             "settings": settings, "n_features": self.n_features_in_, "target": self.target_, "errors": self.errors_,
-            "fallback": self.fallback_, "base_mean": self.base_mean_, "decimals": self.decimals_,
-            "residual": self.residual_.tolist(), "at": self.at_.tolist(), "known_at": self.known_at_.tolist(),
+            "fallback": self.fallback_, "base_mean": self.base_mean_, "reporting": asdict(self.reporting_),
+            **{name: getattr(self, f"{name}_").tolist() for name in _KEPT},
         }
         (folder / "attribute.json").write_bytes(json.dumps(state, sort_keys=True, indent=1).encode("utf-8"))
         return ["attribute.json", *names]
@@ -353,26 +315,29 @@ class AttributeModel(RegressorMixin, BaseEstimator):
         model = cls(**state["settings"])
         model.n_features_in_, model.target_, model.errors_ = state["n_features"], state["target"], state["errors"]
         model.fallback_, model.base_mean_ = state["fallback"], state["base_mean"]
-        model.residual_, model.at_, model.known_at_ = (np.asarray(state[k]) for k in ("residual", "at", "known_at"))
-        model.decimals_ = state["decimals"]
+        for name in _KEPT:
+            setattr(model, f"{name}_", np.asarray(state[name], dtype=np.float64))
+        model.reporting_ = Reporting(**state["reporting"])
         model._prepare()
         model.boosters_ = [boosting.read(folder / f"attribute.{m}.txt") for m in range(model.members)]
         return model
+
+
+_KEPT = ("residual", "at", "known_at", "point")
 
 
 def _mean_prediction(boosters: list[lgb.Booster], x: Floats, threads: int) -> Floats:
     return np.asarray(np.mean([b.predict(x, num_threads=threads) for b in boosters], axis=0), dtype=np.float64)
 
 
-def _decimals(values: Floats) -> int | None:
-    """Decimals that the results are reported with; None where they have no fixed number of them."""
-    for d in range(7):
-        if np.allclose(values, np.round(values, d), rtol=0.0, atol=1e-9):
-            return d
-    return None
+def _reporting(values: Floats) -> Reporting:
+    """How results are written, read off those to learn from."""
+    decimals = next((d for d in range(7) if np.allclose(values, np.round(values, d), rtol=0.0, atol=1e-9)), None)
+    least = float(values.min())
+    return Reporting(decimals, least if decimals is not None and np.mean(values == least) >= _AT_FLOOR else None)
 
 
-def _scale(values: ArrayLike) -> Floats:
+def scale(values: ArrayLike) -> Floats:
     """Times (with a zone) as microseconds, numbers as they are; not known stays NaN."""
     array = np.asarray(values)
     if array.dtype.kind in "iuf":

@@ -1,7 +1,8 @@
 """Similar batches: the nearest by reason profile.
 
 A batch's *reason profile* for an attribute at a stage gate is what each group of features moves its expected result by:
-the TreeSHAP contributions of that attribute's model, summed by group, in the attribute's unit. Two batches are as far
+the TreeSHAP contributions of that attribute's model, summed by group, in the attribute's unit (log-odds of failing,
+where the laboratory only says pass or fail). Two batches are as far
 apart as their profiles (Euclidean distance, in that unit): near are those that the model sees the same things in for
 the same reasons, whatever the values that do not matter to the result.
 """

@@ -184,7 +184,8 @@ class FailureSpec(ModelSpec):
     risk_class: Literal["critical", "non_critical"] = "non_critical"
     population: EquipmentPopulation = EquipmentPopulation()
     cutoffs: Cutoffs = Cutoffs()
-    horizons: Annotated[tuple[Duration, ...], Field(min_length=1)] = (Duration("24h"), Duration("72h"), Duration("7d"))
+    horizons: Annotated[tuple[Duration, ...], Field(min_length=1)] = tuple(
+        Duration(h) for h in ("24h", "72h", "7d", "14d", "30d"))
     decision_horizon: Duration = Duration("72h")
     costs: Costs
     capacity: Capacity = Capacity()
@@ -238,7 +239,11 @@ class FailureSpec(ModelSpec):
 
 
 class QualitySpec(ModelSpec):
-    """Numeric quality attributes of batches at stage gates, with intervals of the given coverage."""
+    """Numeric quality attributes of batches at stage gates, with intervals of the given coverage.
+
+    target: `numeric`, or `pass_fail` where the laboratory's status is all there is: P(fail), calibrated. replicates:
+    which of several numeric results of a batch counts; of statuses one failed result is a failure.
+    """
 
     task: Literal["quality"]
     risk_class: Literal["critical", "non_critical"] = "critical"
@@ -246,6 +251,8 @@ class QualitySpec(ModelSpec):
     attributes: Names = "all"
     gates: Annotated[tuple[Gate, ...], Field(min_length=1)] = ("before_start",)
     coverage: Share = 0.9
+    target: Literal["numeric", "pass_fail"] = "numeric"
+    replicates: Literal["last", "mean", "min", "max"] = "last"
 
     @model_validator(mode="after")
     def _consistent(self) -> QualitySpec:

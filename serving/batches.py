@@ -10,13 +10,16 @@ import pandas as pd
 
 from features.asof import as_of
 from features.assemble import FeaturePlan, batch_matrix
-from features.labels import gate_times, quality_targets
+from features.labels import gate_times
+from features.trend import trend_limits
 from models.predict import QualityPredictor
 from models.quality import History
+from models.targets import targets_of
 from plant.errors import NotReady, UnknownId, listing, nearest
 from plant.snapshot import SnapshotLike
 
-Limits = dict[str, tuple[float | None, float | None]]
+Pair = tuple[float | None, float | None]
+Limits = dict[str, Pair]
 
 
 class BatchBook:
@@ -40,7 +43,9 @@ class BatchBook:
     def outstanding(self, t: pd.Timestamp) -> list[str]:
         """Batches of the model's products that have passed a gate before `t` and lack a predicted result at `t`."""
         results = as_of(self.snapshot, t).table("lab_results")
-        approved = results[results["value"].notna() & (results["status"] != "invalidated")]
+        said = results["status" if self.spec.target == "pass_fail" else "value"]
+        told = said.notna() & results["approved_at"].notna()
+        approved = results[told & (results["status"].astype(object) != "invalidated")]
         known: dict[str, set[str]] = {}
         for batch_id, attribute in zip(approved["batch_id"], approved["attribute"], strict=True):
             known.setdefault(str(batch_id), set()).add(str(attribute))
@@ -67,17 +72,34 @@ class BatchBook:
             )
         return passed[-1]
 
-    def limits(self, batch_id: str) -> Limits:
-        """Specification of each predicted attribute: of the batch itself, else the latest of its product."""
+    def limits(self, batch_id: str, t: pd.Timestamp) -> Limits:
+        """Specification of each predicted attribute: of the batch itself, else the latest of its product before t.
+
+        A specification is agreed before the batch is made: its own is known although the result is not. Of other
+        batches of the product (which names the strength) those sampled before t count.
+        """
         product = str(self._batches[batch_id]["product"])
         out: Limits = {}
         for attribute in self.attributes:
-            for key in (("batch", batch_id), ("product", product)):
-                if (*key, attribute) in self._limits:
-                    out[attribute] = self._limits[*key, attribute]
-                    break
-            else:
-                out[attribute] = (None, None)
+            own = self._limits.get(("batch", batch_id, attribute), [])
+            others = [(at, pair) for at, pair in self._limits.get(("product", product, attribute), []) if at < t]
+            out[attribute] = (own or others or [(t, (None, None))])[-1][1]
+        return out
+
+    def trends(self, asked: Sequence[tuple[str, pd.Timestamp]]) -> list[Limits]:
+        """Trend limits of each predicted attribute for (batch, time), from results known strictly before that time."""
+        products = {name: str(row["product"]) for name, row in self._batches.items()}
+        rows = pd.DataFrame({
+            "batch_id": [b for b, _ in asked], "product": [products[b] for b, _ in asked],
+            "t": pd.DatetimeIndex([t for _, t in asked], tz="UTC"),
+        })
+        targets = targets_of(self.snapshot, self.attributes, self.spec)
+        targets = targets.assign(product=targets["batch_id"].astype(str).map(products))
+        out: list[Limits] = [{} for _ in asked]
+        for attribute in self.attributes:
+            found = trend_limits(rows, targets[targets["attribute"] == attribute])
+            for told, (low, high) in zip(out, found, strict=True):
+                told[attribute] = (None, None) if np.isnan(low) else (float(low), float(high))
         return out
 
     def later(
@@ -102,7 +124,7 @@ class BatchBook:
         if rows.empty:
             return {}
         values = batch_matrix(self.snapshot, plan, rows).values
-        targets = quality_targets(self.snapshot, self.attributes)
+        targets = targets_of(self.snapshot, self.attributes, self.spec)
         out = {}
         for attribute in self.attributes:
             if (attribute, gate) not in predictor.models:
@@ -110,8 +132,9 @@ class BatchBook:
             of = targets[targets["attribute"] == attribute].drop_duplicates("batch_id").set_index("batch_id")
             found = rows["batch_id"].map(of["value"]).to_numpy(np.float64)
             approved = pd.DatetimeIndex(rows["batch_id"].map(of["approved_at"]))
-            residual = predictor.models[attribute, gate].residuals(values, found)
-            out[attribute] = History(residual, pd.DatetimeIndex(rows["t"]), approved)
+            out[attribute] = predictor.models[attribute, gate].history(
+                values, found, pd.DatetimeIndex(rows["t"]), approved
+            )
         return out
 
     def about(self, batch_id: str) -> dict[str, Any]:
@@ -128,18 +151,18 @@ class BatchBook:
         """The gates that a batch passed before `t`, and when; none of a batch that is not there."""
         return [(gate, at) for gate, at in self._gates.get(batch_id, []) if at <= t]
 
-    def _specifications(self) -> dict[tuple[str, str, str], tuple[float | None, float | None]]:
-        """Limits are known before the tests are: a specification is agreed before the batch is made."""
+    def _specifications(self) -> dict[tuple[str, str, str], list[tuple[pd.Timestamp, Pair]]]:
+        """(kind, batch or product, attribute) -> when sampled, and the limits; in time order."""
         results = _newest(self.snapshot.table("lab_results"), ["result_id"])
         results = results[results["batch_id"].notna() & (results["lower_spec"].notna() | results["upper_spec"].notna())]
         results = results.sort_values("sampled_at", kind="stable")
-        out: dict[tuple[str, str, str], tuple[float | None, float | None]] = {}
-        columns = ("batch_id", "attribute", "lower_spec", "upper_spec")
-        for batch_id, attribute, low, high in zip(*(results[c] for c in columns), strict=True):
+        out: dict[tuple[str, str, str], list[tuple[pd.Timestamp, Pair]]] = {}
+        columns = ("batch_id", "attribute", "sampled_at", "lower_spec", "upper_spec")
+        for batch_id, attribute, at, low, high in zip(*(results[c] for c in columns), strict=True):
             limits = (None if pd.isna(low) else float(low), None if pd.isna(high) else float(high))
             product = str(self._batches.get(str(batch_id), {}).get("product", ""))
             for kind, name in (("batch", str(batch_id)), ("product", product)):
-                out[kind, name, str(attribute)] = limits
+                out.setdefault((kind, name, str(attribute)), []).append((at, limits))
         return out
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from serving.words import ATTENTION, days, decision_risk, limits, number, percent, stage, worst_attribute
 
 _ACTION = {"open_order": "[red]open an order[/]", "watch": "[yellow]watch[/]", "none": "[dim]nothing to do[/]"}
+_RATES = {"class": " (rates of its class)", "population": " (rates of all equipment)"}  # nothing of it is known
 _VERDICT = {
     "out_of_spec_expected": "[red]out of spec expected[/]", "at_risk": "[yellow]at risk[/]",
     "undecided": "[dim]undecided[/]", "in_spec_expected": "[green]in spec expected[/]",
@@ -40,6 +41,7 @@ def render_equipment(console: Console, scores: Sequence[Mapping[str, Any]], most
             for r in score["risks"] if r["horizon"] != score["decision_horizon"]
         )
         left = f"{'more than ' if life['beyond'] else 'about '}{days(life['median_days'])} left"
+        left += _RATES.get(life.get("basis"), "")
         mode = f"{escape(str(modes[0]['mode']))}, " if modes else ""
         console.print(
             f"[bold]{place:>3}. {escape(score['equipment_id'])}[/] [dim]{escape(str(score['equipment_class']))}[/]  "

@@ -142,10 +142,10 @@ class Scorer:
         book = self._book(data, served, predictor)
         wanted = book.outstanding(t) if ids is None else _unique(ids)
         gates = [book.gate(batch_id, t) for batch_id in wanted]
-        limits = [book.limits(batch_id) for batch_id in wanted]
+        limits = [book.limits(batch_id, t) for batch_id in wanted]
         values = self._values(served, data, wanted, [g for g, _ in gates], [at for _, at in gates])
         answers = []
-        for i, predicted in enumerate(_predict_batches(served, predictor, book, values, gates, limits)):
+        for i, predicted in enumerate(_predict_batches(served, predictor, book, values, wanted, gates, limits)):
             about = {"batch_id": wanted[i], "gate_time": gates[i][1].isoformat()} | book.about(wanted[i])
             answers.append(self._answer(served, data, t) | about | predicted)
         return self._store(answers, "batch_id", values) if store else answers
@@ -309,12 +309,13 @@ def _assemble(served: Served, data: Data, frame: pd.DataFrame, gates: list[str])
 
 
 def _predict_batches(
-    served: Served, predictor: QualityPredictor, book: BatchBook, values: np.ndarray,
+    served: Served, predictor: QualityPredictor, book: BatchBook, values: np.ndarray, batch_ids: Sequence[str],
     gates: list[tuple[str, pd.Timestamp]], limits: list[Limits],
 ) -> list[dict[str, Any]]:
     names, times = [gate for gate, _ in gates], [t for _, t in gates]
     later = book.later(served.predictor.plan, predictor, sorted(set(names)))
-    return predictor.predict(values, names, limits, times, later)
+    trends = book.trends(list(zip(batch_ids, times, strict=True)))
+    return predictor.predict(values, names, limits, times, later, trends)
 
 
 def _needs(served: Served, kind: type[P], model: str) -> P:

@@ -122,11 +122,13 @@ def _gate(passed: Sequence[tuple[str, pd.Timestamp]], gate: str, case: Case) -> 
 def outcomes(case: Case, attribute: str) -> dict[str, dict[str, Any]]:
     """Batch -> its valid result of an attribute, approved last, as known strictly before the case's time.
 
-    in_spec: by the laboratory's verdict, else by the result's own limits; None where there are neither.
+    in_spec: by the laboratory's verdict, else by the result's own limits; None where there are neither. value: None
+    where the laboratory says pass or fail and no more.
     """
     def make() -> dict[str, dict[str, Any]]:
         rows = case.known.rows("lab_results", "attribute", attribute)
-        rows = rows[rows["batch_id"].notna() & rows["value"].notna() & ~rows["status"].isin(["invalidated"])]
+        told = rows["value"].notna() | rows["status"].notna()
+        rows = rows[rows["batch_id"].notna() & told & ~rows["status"].isin(["invalidated"])]
         rows = rows.sort_values(["approved_at", "result_id"], kind="stable").drop_duplicates("batch_id", keep="last")
         return {str(r["batch_id"]): _outcome(r) for r in rows.to_dict("records")}
 
@@ -135,11 +137,11 @@ def outcomes(case: Case, attribute: str) -> dict[str, dict[str, Any]]:
 
 def _outcome(row: dict[str, Any]) -> dict[str, Any]:
     low, high = (None if pd.isna(row[k]) else float(row[k]) for k in ("lower_spec", "upper_spec"))
-    value = float(row["value"])
+    value = None if pd.isna(row["value"]) else float(row["value"])
     inside: bool | None = None
-    if row["status"] in ("in_spec", "out_of_spec"):
-        inside = row["status"] == "in_spec"
-    elif low is not None or high is not None:
+    if row["status"] in ("in_spec", "out_of_spec", "out_of_trend"):
+        inside = row["status"] != "out_of_spec"
+    elif value is not None and (low is not None or high is not None):
         inside = (low is None or value >= low) and (high is None or value <= high)
     return {
         "value": value, "unit": None if pd.isna(row["unit"]) else str(row["unit"]), "lower_spec": low,

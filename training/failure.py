@@ -162,7 +162,7 @@ def _tuned(snapshot: SnapshotLike, spec: FailureSpec, ready: Prepared, modes: tu
     before = ready.divided(spec, ready.folds[0]).before
     known = failure_labels(as_of(snapshot, origin), spec.labels, ready.cutoffs[before], origin, ready.texts)
     values, at_h = ready.matrix.values[before], -hours_until(times[before], ready.start)
-    return tuned(spec, _hazard(spec, ready.matrix), values, known["duration_h"], _codes(known, modes), at_h)
+    return tuned(spec, unfitted(spec, ready.matrix), values, known["duration_h"], _codes(known, modes), at_h)
 
 
 def prepare_failure(
@@ -213,7 +213,8 @@ def _codes(labels: pd.DataFrame, modes: tuple[str, ...]) -> np.ndarray:
     )
 
 
-def _hazard(spec: FailureSpec, matrix: Matrix) -> HazardModel:
+def unfitted(spec: FailureSpec, matrix: Matrix) -> HazardModel:
+    """The model that the specification asks for, for rows of this matrix."""
     names = [f.name for f in matrix.features]
     return HazardModel(
         # No failure is counted before the lead: an edge there keeps that stretch out of the first hazard after it.
@@ -247,7 +248,7 @@ def _fit(
     require_embargo(times[before], known, fold.origin)
     watched = hours_until(times[before], fold.origin)
 
-    first = _hazard(spec, matrix).fit(
+    first = unfitted(spec, matrix).fit(
         matrix.values[early], known_early["duration_h"], _codes(known_early, modes), n_modes=len(modes)
     )
     risk = first.predict_risk(matrix.values[later], horizons).sum(axis=1)
@@ -260,7 +261,7 @@ def _fit(
     threshold = threshold_of(spec, cutoffs[later][over], known[late][over], calibrated[over, k])
 
     codes = _codes(known, modes)
-    model = _hazard(spec, matrix).fit(matrix.values[before], known["duration_h"], codes, n_modes=len(modes))
+    model = unfitted(spec, matrix).fit(matrix.values[before], known["duration_h"], codes, n_modes=len(modes))
     predicted = calibration.apply_total(model.predict_risk(matrix.values[test], horizons).sum(axis=1))
     baselines = _baselines(snapshot, spec, cutoffs, before, test, known, watched)
     return FailureFit(fold, model, calibration, threshold, np.flatnonzero(test), predicted, before, baselines)

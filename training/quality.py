@@ -12,11 +12,15 @@ import pandas as pd
 
 from features.asof import as_of
 from features.assemble import FeaturePlan, Matrix, batch_matrix, plan
-from features.labels import gate_times, quality_targets
+from features.labels import gate_times
 from features.spec import BatchSpec
+from features.trend import trend_limits
 from models import metrics
-from models.quality import AttributeModel, Distribution, History
+from models.conformal import Distribution
+from models.pass_fail import PassFail, PassFailModel
+from models.quality import AttributeModel
 from models.spec import QualitySpec
+from models.targets import targets_of
 from plant.errors import SteadylineError, listing
 from plant.snapshot import SnapshotLike
 from training.audit_batches import audit_quality
@@ -32,10 +36,11 @@ _NOISE = 0.1  # an attribute has skill when at most this share of resamples says
 class AttributeFit:
     """One attribute at one gate in one fold: the model, and its honest predictions on later batches."""
 
-    model: AttributeModel
-    rows: np.ndarray  # row numbers of the test rows in the gate's matrix
+    model: AttributeModel | PassFailModel
+    train: np.ndarray  # row numbers of the rows learnt from in the gate's matrix
+    rows: np.ndarray  # of those tested
     point: np.ndarray
-    distribution: Distribution
+    distribution: Distribution | PassFail
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class QualityTraining:
     """A trained and backtested quality model; the fits of the last fold become the version."""
 
     plan: FeaturePlan
+    gates: dict[str, pd.DataFrame]  # batch_id, t and more of each row, by gate
     matrices: dict[str, Matrix]  # by gate
     attributes: tuple[str, ...]
     units: dict[str, str]
@@ -64,7 +70,7 @@ def quality_plan(snapshot: SnapshotLike, spec: QualitySpec) -> FeaturePlan:
     """The features that training on this snapshot would take. Raises SteadylineError."""
     attributes = _attributes(snapshot, spec)
     spec = with_targets(spec, attributes)
-    _, cuts = _gates_and_folds(snapshot, spec, quality_targets(snapshot, attributes))
+    _, cuts = _gates_and_folds(snapshot, spec, targets_of(snapshot, attributes, spec))
     return plan(snapshot, spec.features, "batch", cuts[0].origin, None)
 
 
@@ -124,7 +130,7 @@ def train_quality(snapshot: SnapshotLike, spec: QualitySpec, progress: Progress 
     units = {a: _one(targets.loc[targets["attribute"] == a, "unit"]) for a in attributes}
     evidence = _evidence(snapshot, spec, attributes, units, gates, targets, cuts, fits)
     return QualityTraining(
-        ready.plan, matrices, attributes, units, cuts, fits, {**evidence, "audit": audit.as_dict()}
+        ready.plan, gates, matrices, attributes, units, cuts, fits, {**evidence, "audit": audit.as_dict()}
     )
 
 
@@ -142,7 +148,7 @@ def prepare_quality(snapshot: SnapshotLike, spec: QualitySpec, progress: Progres
     progress("results and gates")
     attributes = _attributes(snapshot, spec)
     spec = with_targets(spec, attributes)
-    targets = quality_targets(snapshot, attributes)
+    targets = targets_of(snapshot, attributes, spec)
     gates, cuts = _gates_and_folds(snapshot, spec, targets)
     entered = gates[spec.gates[0]].set_index("batch_id")["t"]
     # A batch belongs to one fold at every gate: that in which it passed the first one.
@@ -153,7 +159,7 @@ def prepare_quality(snapshot: SnapshotLike, spec: QualitySpec, progress: Progres
         progress(f"features of {len(rows):,} batches at {gate}")
         matrices[gate] = batch_matrix(snapshot, feature_plan, rows[["batch_id", "gate", "t"]])
     # Results to learn from are those of the day: what was corrected or invalidated later was not known.
-    told = [quality_targets(as_of(snapshot, fold.origin), attributes) for fold in cuts]
+    told = [targets_of(as_of(snapshot, fold.origin), attributes, spec) for fold in cuts]
     return Prepared(spec, attributes, targets, gates, cuts, feature_plan, matrices, told)
 
 
@@ -162,6 +168,8 @@ def _attributes(snapshot: SnapshotLike, spec: QualitySpec) -> tuple[str, ...]:
         return tuple(spec.attributes)
     results = snapshot.table("lab_results")
     limited = results["lower_spec"].notna() | results["upper_spec"].notna()
+    if spec.target == "pass_fail":
+        limited = results["status"].notna()
     found = sorted(results.loc[limited & results["batch_id"].notna(), "attribute"].dropna().astype(str).unique())
     if not found:
         raise SteadylineError(
@@ -205,6 +213,12 @@ def base_columns(matrix: Matrix, attribute: str) -> tuple[int, ...]:
     return tuple(names.index(n) for n in wanted if n in names)
 
 
+def other_lags(matrix: Matrix, attribute: str) -> tuple[int, ...]:
+    """Columns of earlier results of other attributes: in a few hundred batches they are noise to this one."""
+    own = f"lag.{attribute}."
+    return tuple(i for i, f in enumerate(matrix.features) if f.name.startswith("lag.") and not f.name.startswith(own))
+
+
 def _fit(
     spec: QualitySpec, matrix: Matrix, rows: pd.DataFrame, of: pd.DataFrame, known: pd.DataFrame, attribute: str,
     fold: Fold,
@@ -221,16 +235,20 @@ def _fit(
     value = rows["batch_id"].map(of["value"]).to_numpy(np.float64)
     approved = pd.DatetimeIndex(rows["batch_id"].map(of["approved_at"]))
     test = np.flatnonzero((entered >= fold.origin) & (entered < fold.end) & np.isfinite(value))
-    model = AttributeModel(
-        spec.lightgbm.params(),
-        spec.lightgbm.rounds or 400,
-        spec.seed,
-        base_columns=base_columns(matrix, attribute),
-        num_threads=1,  # a thousand rows: a second thread costs more than it brings
-    ).fit(matrix.values[train], old[train], t[train], old_approved[train])
+    model = _model(spec, matrix, attribute).fit(matrix.values[train], old[train], t[train], old_approved[train])
     point = model.predict(matrix.values[test])
-    later = History(value[test] - point, t[test], approved[test])
-    return AttributeFit(model, test, point, model.predict_distribution(matrix.values[test], t[test], later))
+    later = model.history(matrix.values[test], value[test], t[test], approved[test])
+    found = model.predict_distribution(matrix.values[test], t[test], later)
+    return AttributeFit(model, train, test, point if isinstance(found, Distribution) else found.point, found)
+
+
+def _model(spec: QualitySpec, matrix: Matrix, attribute: str) -> AttributeModel | PassFailModel:
+    """The model to fit; one thread, because for a thousand rows a second one costs more than it brings."""
+    params, rounds, unused = spec.lightgbm.params(), spec.lightgbm.rounds, other_lags(matrix, attribute)
+    if spec.target == "pass_fail":
+        return PassFailModel(params, rounds or 100, spec.seed, unused=unused, num_threads=1)
+    base = base_columns(matrix, attribute)
+    return AttributeModel(params, rounds or 300, spec.seed, base_columns=base, unused=unused, num_threads=1)
 
 
 def _one(values: pd.Series) -> str:
@@ -291,11 +309,19 @@ def _judged(
     asked = rows.iloc[test]
     of = results.set_index("batch_id")
     y = asked["batch_id"].map(of["value"]).to_numpy(np.float64)
-    naive = naive_forecasts(asked, results, lots)
-    errors = {name: metrics.mae(y, guess) for name, guess in naive.items()}
+    # judged as the laboratory would write them: model and naive guesses alike
+    told = [f.model.reporting_.bounds(f.point) for f in several]
+    reported = np.concatenate(told)
+    sizes = np.cumsum([len(f.rows) for f in several])[:-1]
+    naive = {}
+    for name, guess in naive_forecasts(asked, results, lots).items():
+        parts = zip(several, np.split(guess, sizes), strict=True)
+        naive[name] = np.concatenate([f.model.reporting_.bounds(g) for f, g in parts])
+    error = metrics.brier if spec.target == "pass_fail" else metrics.mae
+    errors = {name: error(guess, y) for name, guess in naive.items()}
     best = min((n for n, e in errors.items() if e is not None), key=lambda n: errors[n] or 0.0, default="last")
-    mae = metrics.mae(y, point)
-    verdict, why = _verdict(y, point, naive[best], best, spec.seed)
+    mae = error(reported, y)
+    verdict, why = _verdict(y, reported, naive[best], best, spec)
     outside = np.concatenate(
         [
             f.distribution.prob_outside(asked_of(rows, f, of["lower_spec"]), asked_of(rows, f, of["upper_spec"]))
@@ -303,7 +329,12 @@ def _judged(
         ]
     )
     lower, upper = (asked["batch_id"].map(of[c]).to_numpy(np.float64) for c in ("lower_spec", "upper_spec"))
-    out_of_spec = np.where(np.isnan(lower) & np.isnan(upper), np.nan, ((y < lower) | (y > upper)).astype(float))
+    trend = trend_limits(asked.assign(product=asked["batch_id"].map(of["product"])), results)
+    untrended, trend_parts = _outside(y, trend), np.split(trend, sizes)
+    trending = np.concatenate([
+        f.distribution.prob_outside(t[:, 0], t[:, 1]) for f, t in zip(several, trend_parts, strict=True)
+    ])
+    out_of_spec = _outside(y, np.column_stack([lower, upper]))
     return {
         "n": len(test),
         "r2": metrics.r2(y, point),
@@ -319,10 +350,19 @@ def _judged(
         "out_of_spec": None if np.isnan(out_of_spec).all() else int(np.nansum(out_of_spec)),
         "out_of_spec_auc": metrics.auc(outside, out_of_spec),
         "out_of_spec_brier": metrics.brier(outside, out_of_spec),
+        "out_of_trend": None if np.isnan(untrended).all() else int(np.nansum(untrended)),
+        "out_of_trend_auc": metrics.auc(trending, untrended),
+        "out_of_trend_calibration": metrics.ece(trending, untrended),
         "target": several[-1].model.target_,
         "verdict": verdict,
         "why": why,
     }
+
+
+def _outside(y: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """1 where a result is outside its limits (n, 2), 0 where not; NaN where there are none."""
+    outside = ((y < limits[:, 0]) | (y > limits[:, 1])).astype(float)
+    return np.where(np.isnan(limits).all(axis=1) | np.isnan(y), np.nan, outside)
 
 
 def asked_of(rows: pd.DataFrame, fit: AttributeFit, by_batch: pd.Series) -> np.ndarray:
@@ -330,19 +370,24 @@ def asked_of(rows: pd.DataFrame, fit: AttributeFit, by_batch: pd.Series) -> np.n
     return rows.iloc[fit.rows]["batch_id"].map(by_batch).to_numpy(np.float64)
 
 
-def _verdict(y: np.ndarray, point: np.ndarray, guess: np.ndarray, name: str, seed: int) -> tuple[str, str]:
-    """`skilled` when the error is below that of the best naive guess, also in resamples of blocks of batches."""
+def _verdict(y: np.ndarray, point: np.ndarray, guess: np.ndarray, name: str, spec: QualitySpec) -> tuple[str, str]:
+    """`skilled` when the error is below that of the best naive guess, also in resamples of blocks of batches.
+
+    The error is the absolute one; of probabilities the squared one (Brier), which honest probabilities make smallest.
+    """
+    power, words = (2, "squared") if spec.target == "pass_fail" else (1, "absolute")
     told = np.isfinite(y) & np.isfinite(point) & np.isfinite(guess)
-    gain = np.abs(y - guess)[told] - np.abs(y - point)[told]
+    theirs = (np.abs(y - guess) ** power)[told]
+    gain = theirs - (np.abs(y - point) ** power)[told]
     if not len(gain):
         return "undecided", "no later result to judge by"
     blocks = np.array_split(gain, max(2, len(gain) // 10))  # neighbours share lots and campaigns
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(spec.seed)
     picked = rng.integers(len(blocks), size=(500, len(blocks)))
     sums, counts = np.array([b.sum() for b in blocks]), np.array([len(b) for b in blocks])
     worse = float(np.mean(sums[picked].sum(axis=1) / counts[picked].sum(axis=1) <= 0))
-    share = 100 * gain.mean() / np.abs(y - guess)[told].mean()
-    change = f"mean absolute error {abs(share):.1f} % {'smaller' if share > 0 else 'larger'} than that of '{name}'"
+    share = 100 * gain.mean() / theirs.mean() if theirs.mean() > 0 else 0.0
+    change = f"mean {words} error {abs(share):.1f} % {'smaller' if share > 0 else 'larger'} than that of '{name}'"
     if gain.mean() <= 0 or worse > _NOISE:
         return "undecided", f"{change}; in {100 * worse:.0f} % of resamples it is not better"
     return "skilled", f"{change}, in {100 * (1 - worse):.0f} % of resamples"

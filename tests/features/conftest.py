@@ -130,6 +130,7 @@ def _batches(rng: np.random.Generator, pick: Any, later: Any) -> dict[str, pd.Da
     second_end = later(second, 8, 0.2)
     batches = pd.DataFrame({"batch_id": BATCHES, "product": pick(["P1", "P2"], n), "size": rng.uniform(1, 2, n),
                             "started_at": started, "ended_at": second_end})
+    batches["recipe"] = np.where(batches["size"] > 1.5, "R1", "R2")
     steps = pd.concat([
         pd.DataFrame({"batch_id": BATCHES, "step": "mixing", "equipment_id": "mixer-1", "started_at": started,
                       "ended_at": first_end, "torque": rng.normal(size=n)}),

@@ -137,7 +137,9 @@ def test_a_lot_that_is_a_batch_of_the_plant_has_the_results_of_that_batch(memory
 @given(st.integers(0, 10_000), st.sampled_from([at(h) for h in (24, 96, 150, 200, 260)]))
 def test_a_slow_reference_agrees_on_the_equipment_of_a_step(seed: int, t: pd.Timestamp) -> None:
     plant = random_plant(seed)
-    made = plan(plant, SPEC, "batch", at(250))
+    by = ("overall", "product", "recipe", "lots", "suppliers")
+    batches = SPEC.batches.model_copy(update={"lags": SPEC.batches.lags.model_copy(update={"by": by})})
+    made = plan(plant, SPEC.model_copy(update={"batches": batches}), "batch", at(250))
     matrix = batch_matrix(plant, made, pd.DataFrame({"batch_id": BATCHES, "gate": "g", "t": [t] * len(BATCHES)}))
     names, view, hour = [f.name for f in matrix.features], as_of(plant, t), pd.Timedelta("1h")
     events, stops, orders = (view.table(n) for n in ("events", "downtime", "work_orders"))
@@ -169,12 +171,14 @@ def test_an_unknown_batch_is_refused_with_the_nearest(runs: Memory) -> None:
 @given(st.integers(0, 10_000), st.sampled_from([at(h) for h in (24, 96, 150, 200, 260)]))
 def test_a_slow_reference_agrees_on_lots_and_lags(seed: int, t: pd.Timestamp) -> None:
     plant = random_plant(seed)
-    made = plan(plant, SPEC, "batch", at(250))
+    by = ("overall", "product", "recipe", "lots", "suppliers")
+    batches = SPEC.batches.model_copy(update={"lags": SPEC.batches.lags.model_copy(update={"by": by})})
+    made = plan(plant, SPEC.model_copy(update={"batches": batches}), "batch", at(250))
     matrix = batch_matrix(plant, made, pd.DataFrame({"batch_id": BATCHES, "gate": "g", "t": [t] * len(BATCHES)}))
     names = [f.name for f in matrix.features]
     view = as_of(plant, t)
     results, uses = view.table("lab_results"), view.table("genealogy")
-    product = view.table("batches").set_index("batch_id")["product"]
+    product, recipe = (view.table("batches").set_index("batch_id")[c] for c in ("product", "recipe"))
     valid = results[results["value"].notna() & (results["status"] != "invalidated")]
     valid = valid.sort_values(["approved_at", "result_id"])
     tested = valid[valid["batch_id"].notna() & (valid["attribute"] == "assay")]
@@ -189,17 +193,21 @@ def test_a_slow_reference_agrees_on_lots_and_lags(seed: int, t: pd.Timestamp) ->
 
         lag("overall", others)
         lag("product", others[others["batch_id"].map(product) == product.get(b, "none")])
+        lag("recipe", others[others["batch_id"].map(recipe) == recipe.get(b, "none")])
         for material in ("api", "filler"):
             own = uses[(uses["batch_id"] == b) & (uses["material"] == material)]
             own = own.sort_values(["used_at", "material_lot"])
             prefix = f"material.{material}."
             if own.empty:
                 lag(f"lot.{material}", others[:0])
+                lag(f"supplier.{material}", others[:0])
                 expected |= {prefix + "quantity": np.nan, prefix + "lot_batches": np.nan, prefix + "lot_age": np.nan}
                 continue
             lot = own["material_lot"].iloc[-1]
             same = uses[uses["material_lot"] == lot]
             lag(f"lot.{material}", others[others["batch_id"].isin(same["batch_id"])])
+            theirs = uses[(uses["material"] == material) & (uses["supplier"] == own["supplier"].iloc[-1])]
+            lag(f"supplier.{material}", others[others["batch_id"].isin(theirs["batch_id"])])
             expected[prefix + "quantity"] = own["quantity"].sum()
             expected[prefix + "lot_batches"] = len(set(same["batch_id"]) - {b})
             expected[prefix + "lot_age"] = (t - same["used_at"].min()) / DAY

@@ -168,6 +168,12 @@ def test_the_valid_result_approved_last_is_the_target(runs: Memory) -> None:
     assert refused.value.code == "unknown_attribute"
 
 
+@pytest.mark.parametrize(("rule", "value"), [("last", 102.0), ("mean", 100.5), ("min", 99.0), ("max", 102.0)])
+def test_replicates_count_by_the_declared_rule_once_all_are_approved(runs: Memory, rule: str, value: float) -> None:
+    found = quality_targets(runs, ["assay"], rule)
+    assert found[["value", "approved_at"]].to_numpy().tolist() == [[value, at(9)]]
+
+
 def test_a_gate_lies_just_after_what_it_waits_for(runs: Memory) -> None:
     tick = pd.Timedelta(microseconds=1)
     found = gate_times(runs, ["before_start", "after:mixing"])

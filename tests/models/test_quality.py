@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from models import metrics
+from models.conformal import Distribution, Reporting
 from models.quality import AttributeModel, History
 from plant.errors import SteadylineError
 
@@ -46,7 +47,8 @@ def test_probabilities_out_of_limits_are_calibrated() -> None:
 
 def test_probabilities_agree_with_intervals(fitted: AttributeModel) -> None:
     x, _ = exchangeable(3000, 7)
-    found = fitted.predict_distribution(x)
+    adapted = fitted.predict_distribution(x)
+    found = Distribution(adapted.point, adapted.sigma, adapted._parts)  # at the nominal level
     interval = found.interval(0.8)
     assert (found.below(interval[:, 0]) <= 0.1 + 1e-9).all()
     assert (found.below(interval[:, 1]) >= 0.9 - 1e-9).all()
@@ -147,10 +149,28 @@ def test_contributions_sum_to_the_prediction() -> None:
 def test_reported_decimals_round_the_bounds() -> None:
     x, y = exchangeable(300, 12)
     coarse = AttributeModel(**QUICK).fit(x, np.round(y))
-    assert coarse.decimals_ == 0
+    assert coarse.reporting_ == Reporting(0)
     interval = coarse.interval(x, 0.9)
     assert np.array_equal(interval, np.round(interval))
-    assert AttributeModel(**QUICK).fit(x, y).decimals_ is None
+    assert AttributeModel(**QUICK).fit(x, y).reporting_ == Reporting()
+    # 3.6 is reported as 4: it lies within a limit of 4, and outside one of 3.9
+    found = coarse.predict_distribution(x)
+    assert np.allclose(found.prob_outside(np.nan, 4.0), 1.0 - found.below(4.5))
+    assert np.allclose(found.prob_outside(np.nan, 3.9), 1.0 - found.below(3.5))
+    assert np.allclose(found.prob_outside(-4.0, np.nan), found.below(-4.5))
+    floored = AttributeModel(**QUICK).fit(x, np.round(np.maximum(y, -1.0), 1))
+    assert floored.reporting_ == Reporting(1, -1.0)
+    assert floored.interval(x, 0.9).min() == -1.0
+
+
+def test_columns_that_are_not_to_be_used_change_nothing() -> None:
+    x, y = exchangeable(200, 12)
+    model = AttributeModel(**QUICK, unused=(0,)).fit(x, y)
+    other = x.copy()
+    other[:, 0] = np.random.default_rng(0).normal(size=len(x))
+    assert np.array_equal(model.predict(x), model.predict(other))
+    assert not model.contributions(x)[:, 0].any()
+    assert not np.array_equal(model.predict(x), AttributeModel(**QUICK).fit(x, y).predict(x))
 
 
 def test_few_residuals_give_an_infinite_bound_not_a_narrow_one() -> None:

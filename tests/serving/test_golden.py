@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,18 @@ import pandas as pd
 import pytest
 from starlette.testclient import TestClient
 
+from plant.snapshot import Frames
 from serving.fleet import Fleet
 from serving.golden_chart import chart, ticks
-from serving.pages import create_app
+from serving.pages import create_app, render
 from serving.problems import OneErrorForm
+from serving.review_case import Known
 from serving.review_desk import ReviewDesk
+from serving.similar import outcomes
 from tests.running import COMMAND, ROOT, environment
 from tests.serving.world import GATE, TRAIN_END, World
+
+DAY = pd.Timedelta(days=1)
 
 
 @pytest.fixture
@@ -134,24 +139,20 @@ def test_the_pages(client: TestClient) -> None:
     assert client.get("/batches/B-999/golden").status_code == 404
 
 
-def test_an_exception_that_a_model_raised_shows_similar_batches(world: World, tmp_path: Path) -> None:
-    folder = tmp_path / "sites" / "dublin"
-    shutil.copytree(world.folder, folder)
-    (folder / "review.yaml").write_text("rules: {predicted_at_risk: {minor: 0}}\n", encoding="utf-8")
+def test_an_exception_that_a_model_raised_shows_similar_batches(world: World) -> None:
     world.promote("tablet_quality")
-    fleet = Fleet(world.home, [folder])
-    client = TestClient(create_app(lambda: fleet, dict), base_url="http://127.0.0.1:3000")
-    ends = snapshot(world).table("batches").set_index("batch_id")["ended_at"]
-    raised = 0
-    for name in (f"B-{i}" for i in range(120, 150)):
-        at = (ends[name] + pd.Timedelta("1h")).isoformat()
-        told = ask(client, f"/v1/batches/{name}/exceptions", at=at)
-        own = [e for e in told["exceptions"] if e["check"] == "predicted results"]
-        near = ask(client, f"/v1/batches/{name}/similar", at=at)["attributes"][0]["similar"]
-        page = client.get(f"/batches/{name}/exceptions", params={"at": at}).text
-        assert [f">{s['batch_id']}</a>" in page for s in near] == [bool(own)] * 5
-        raised += len(own)
-    assert 0 < raised < 30
+    desk = ReviewDesk(Fleet(world.home, [world.folder]))
+    answer = desk.review("B-140")
+    about = {"attribute": "dissolution", "gate": GATE, "model": "tablet_quality"}
+    raised = answer["exceptions"][0] | {"exception_id": "e1", "check": "predicted results", "evidence": about}
+    other = raised | {"exception_id": "e2", "evidence": about | {"model": "gone"}}
+    answer["exceptions"] += [raised, other]
+    found = desk.similar_by_exception(answer)
+    near = desk.similar("B-140")["attributes"][0]["similar"]
+    assert found == {"e1": near}  # a model that is gone adds nothing, and hides nothing
+    page = render("review.html", review=answer, similar=found, at="", style=None)
+    assert [page.count(f">{s['batch_id']}</a>") for s in near] == [1] * 5
+    assert near[0]["shared_reasons"]
 
 
 def test_similar_batches_are_earlier_ones_with_a_result_known_then(client: TestClient, world: World) -> None:
@@ -198,6 +199,23 @@ def test_similar_batches_are_the_nearest_by_contributions(client: TestClient, wo
     back = dict(zip(ids, far, strict=True))
     for s in told["attributes"][0]["similar"]:
         assert s["distance"] == pytest.approx(back[s["batch_id"]])
+
+
+def test_an_outcome_may_be_pass_or_fail_and_no_more() -> None:
+    t = pd.Timestamp("2026-02-01", tz="UTC")
+    row = {"attribute": "identity", "unit": None, "lower_spec": np.nan, "upper_spec": np.nan, "sampled_at": t}
+    lab = pd.DataFrame([
+        row | {"result_id": f"R{n}", "batch_id": f"B{n}", "value": v, "status": s, "approved_at": t + n * DAY} | more
+        for n, (v, s, more) in enumerate([
+            (np.nan, "in_spec", {}), (np.nan, "out_of_spec", {}), (7.0, None, {"upper_spec": 5.0}), (7.0, None, {}),
+            (np.nan, "invalidated", {}), (np.nan, "in_spec", {}),
+        ])
+    ])
+    known = Known(Frames({"lab_results": lab}), t + 5 * DAY)  # the last one is approved at that very time
+    found = outcomes(SimpleNamespace(known=known), "identity")
+    assert {b: (o["value"], o["in_spec"]) for b, o in found.items()} == {
+        "B0": (None, True), "B1": (None, False), "B2": (7.0, False), "B3": (7.0, None),
+    }
 
 
 def test_without_a_champion_there_is_nothing_to_compare_by(world: World) -> None:

@@ -92,6 +92,7 @@ def test_equipment_is_scored(service: Service) -> None:
     live = served_version(service.home, "equipment_failures")
     for score in found:
         assert score.keys() >= PROVENANCE | {"reasons", "decision", "failure_modes", "remaining_life", "data"}
+        assert score["remaining_life"]["basis"] == "features"
         assert (score["model"], score["model_version"]) == ("equipment_failures", live.version)
         assert (score["bundle_sha256"], score["data_version"]) == (live.sha256, live.data_version)
         assert score["simulated"] is True

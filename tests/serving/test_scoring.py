@@ -85,13 +85,33 @@ def test_batches(world: World) -> None:
         assert score.keys() >= ORIGIN | {"batch_id", "product", "gate", "gate_time"}
         assert score["gate"] == GATE
         one = score["attributes"][0]
-        assert one["interval_90"][0] <= one["interval_50"][0] <= one["expected"] <= one["interval_50"][1]
+        assert one["interval_90"][0] <= one["interval_80"][0] <= one["interval_50"][0] <= one["expected"]
+        assert one["expected"] <= one["interval_50"][1] <= one["interval_80"][1] <= one["interval_90"][1]
+        assert 0.0 < one["prob_out_of_trend"] < 1.0
+        assert one["lower_trend"] < one["expected"] < one["upper_trend"]
         assert (one["lower_spec"], one["upper_spec"]) == (86.0, None)
         assert one["verdict"] in ("in_spec_expected", "at_risk", "out_of_spec_expected")
         assert one["reasons"]
         json.dumps(score, allow_nan=False)
     results = own.data.current().snapshot.table("lab_results").set_index("batch_id")["approved_at"]
     assert all(pd.isna(results[s["batch_id"]]) for s in found)  # nothing to predict where the result is known
+
+
+def test_a_batch_scored_before_a_result_was_approved_does_not_know_it(world: World) -> None:
+    world.promote("tablet_quality")
+    own = scorer(world, "tablet_quality")
+    asked = [s["batch_id"] for s in own.batches()]
+    gate = max(pd.Timestamp(s["gate_time"]) for s in own.batches())
+    before = own.batches(asked, gate)
+    results = own.data.current().snapshot.table("lab_results")
+    later = results[results["batch_id"].isin(asked)].assign(value=1.0, approved_at=gate + pd.Timedelta("1h"),
+                                                            status="out_of_spec", recorded_at=pd.NaT)
+    later = later.assign(result_id=later["result_id"] + "x", sampled_at=gate + pd.Timedelta("30min"))
+    world.load({"lab_results": later})
+    after = own.batches(asked, gate)
+    assert len(later) == len(asked) > 0
+    assert after[0]["data_version"] != before[0]["data_version"]
+    assert [one["attributes"] for one in after] == [one["attributes"] for one in before]
 
 
 def test_predictions_follow_what_drives_them(world: World) -> None:

@@ -29,6 +29,7 @@ from models.explain import Reason, reasons
 from models.hazard import HazardModel
 from models.pass_fail import LIMIT, PassFail, PassFailModel
 from models.quality import AttributeModel, History
+from models.similar import profiles
 from models.spec import FailureSpec, ModelSpec, QualitySpec, parse_model_spec
 from models.what_if import alternatives, changed
 from plant.errors import SteadylineError
@@ -222,6 +223,10 @@ class QualityPredictor:
                     found[rows] = self.models[attribute, gate].predict(values[rows])
             out[f"expected {attribute}"] = found
         return out
+
+    def profiles(self, attribute: str, gate: str, values: Floats) -> tuple[list[str], Floats]:
+        """Groups and reason profiles (n, groups) of rows (n, p): `models.similar.profiles`."""
+        return profiles(self.features, self.models[attribute, gate].contributions(values))
 
     def importance(self) -> Floats:
         """(p,): gain of each feature, as a share of its attribute's, summed over attributes and gates."""

@@ -52,7 +52,7 @@ class BatchBook:
         wanted = set(self.attributes)
         return [
             name for name in self._batches
-            if name in self._covered and self._passed(name, t)
+            if name in self._covered and self.passed(name, t)
             and not wanted <= known.get(name, set())
         ]
 
@@ -63,7 +63,7 @@ class BatchBook:
                 "unknown_batch", f"site {self.site} has no batch '{batch_id}'", listing(self._batches),
                 nearest(batch_id, self._batches),
             )
-        passed = self._passed(batch_id, t)
+        passed = self.passed(batch_id, t)
         if not passed:
             later = self._gates.get(batch_id)
             raise NotReady(
@@ -142,7 +142,13 @@ class BatchBook:
         row = self._batches[batch_id]
         return {name: "" if pd.isna(row[name]) else str(row[name]) for name in ("product", "line")}
 
-    def _passed(self, batch_id: str, t: pd.Timestamp) -> list[tuple[str, pd.Timestamp]]:
+    def earlier(self, gate: str, t: pd.Timestamp) -> list[tuple[str, pd.Timestamp]]:
+        """Batches of the model's products that passed `gate` before `t`, and when; oldest first."""
+        found = [(b, at) for b in self._covered for name, at in self._gates.get(b, []) if name == gate and at < t]
+        return sorted(found, key=lambda row: (row[1], row[0]))
+
+    def passed(self, batch_id: str, t: pd.Timestamp) -> list[tuple[str, pd.Timestamp]]:
+        """The gates that a batch passed before `t`, and when; none of a batch that is not there."""
         return [(gate, at) for gate, at in self._gates.get(batch_id, []) if at <= t]
 
     def _specifications(self) -> dict[tuple[str, str, str], list[tuple[pd.Timestamp, Pair]]]:

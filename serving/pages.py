@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +15,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from serving import review_page, words
+from serving import golden_page, review_page, words
 from serving.fleet import Fleet
+from serving.golden_chart import chart
 from serving.overview import overview
 from serving.problems import App, Message, Receive, Scope, Send
+from serving.review_desk import ReviewDesk
 
 STATIC = Path(__file__).with_name("static")
 CLOSED = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src 'self'"
@@ -57,6 +60,8 @@ def create_app(fleet: Callable[[], Fleet], openapi: Callable[[], dict[str, Any]]
     before.
     """
 
+    desk = functools.cache(lambda: ReviewDesk(fleet()))
+
     async def home(_: Request) -> Response:
         return HTMLResponse(await run_in_threadpool(lambda: render_home(fleet())))
 
@@ -67,7 +72,8 @@ def create_app(fleet: Callable[[], Fleet], openapi: Callable[[], dict[str, Any]]
         return lambda _: FileResponse(STATIC / name)
 
     return Starlette(routes=[
-        *review_page.routes(fleet, render, REVIEW),
+        *golden_page.routes(desk, render),
+        *review_page.routes(desk, render, REVIEW),
         Route("/", home, name="home"),
         Route("/docs", docs, name="docs"),
         Route("/docs.json", lambda _: JSONResponse(openapi())),
@@ -86,7 +92,13 @@ def render_home(fleet: Fleet, now: datetime | None = None) -> str:
 def render_review(answer: dict[str, Any]) -> str:
     """The page of a review to be filed: its style in it, nothing to decide on."""
     style = (STATIC / "steadyline.css").read_text(encoding="utf-8")
-    return render("review.html", review=answer, at="", style=style)
+    return render("review.html", review=answer, similar={}, at="", style=style)
+
+
+def render_golden(answer: dict[str, Any]) -> str:
+    """The page of a batch against the golden batch to be filed, its style in it."""
+    style = (STATIC / "steadyline.css").read_text(encoding="utf-8")
+    return render("golden.html", golden=answer, draw=chart, query="", style=style)
 
 
 def render(template: str, **shown: Any) -> str:

@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from features.asof import ALWAYS, View, as_of, micros, moment
+from features.asof import View, as_of
 from features.genealogy import Genealogy, Link
+from features.reading_ranges import Series, readings_in
 from plant.errors import NotReady, UnknownId, listing, nearest
-from plant.parts import READINGS, stretches
 from plant.site import Site
 from plant.snapshot import SnapshotLike
 from plant.tables import TABLES
@@ -29,15 +29,6 @@ from serving.review_rules import Rules
 T = TypeVar("T")
 AROUND = pd.Timedelta(hours=24)  # how far around a batch readings are looked at
 _VIEWS = 4  # cut-offs whose views are kept: now, and a few replays
-
-
-@dataclass(frozen=True)
-class Series:
-    """Readings of one signal, known before the review's time. ts: µs; usable: not marked bad, and with a value."""
-
-    ts: np.ndarray
-    value: np.ndarray
-    usable: np.ndarray
 
 
 class Known:
@@ -101,51 +92,7 @@ class Known:
 
         Of a store only the row groups of this equipment and time are read.
         """
-        low, high = moment(begin), min(moment(end), moment(self.t) - 1)
-        if not equipment or low > high:
-            return {}
-        columns = ["equipment_id", "signal", "ts", "value", "quality", "recorded_at"]
-        files = getattr(self.snapshot, "files", None)
-        if files is not None:
-            parts = [
-                _chosen(stretch, set(equipment), low, high)
-                for stretch in stretches(files(READINGS), columns, between=(low, high), equipment=set(equipment))
-            ]
-            if hasattr(self.snapshot, "live"):  # what came after the load lies in no file
-                parts.append(_around(self.snapshot.live(READINGS)[columns], equipment, low, high))
-            parts = [p.astype({"equipment_id": str, "signal": str, "quality": object}) for p in parts if len(p)]
-            frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-        else:
-            frame = _around(self.snapshot.table(READINGS)[columns], equipment, low, high)
-        if frame.empty:
-            return {}
-        since = micros(frame["recorded_at"], ALWAYS)
-        frame = frame.assign(_ts=micros(frame["ts"]), _since=since)[since < moment(self.t)]
-        frame = frame.astype({"equipment_id": str, "signal": str})
-        frame = frame.sort_values(["equipment_id", "signal", "_ts", "_since"], kind="stable")
-        frame = frame.drop_duplicates(["equipment_id", "signal", "_ts"], keep="last")
-        out = {}
-        for (name, signal), rows in frame.groupby(["equipment_id", "signal"], sort=False, observed=True):
-            value = rows["value"].to_numpy(np.float64)
-            usable = ~np.isnan(value) & (rows["quality"].astype(object) != "bad").to_numpy()
-            out[str(name), str(signal)] = Series(rows["_ts"].to_numpy(), value, usable)
-        return out
-
-
-def _around(frame: pd.DataFrame, equipment: Sequence[str], low: int, high: int) -> pd.DataFrame:
-    at = micros(frame["ts"])
-    return frame[frame["equipment_id"].isin(list(equipment)).to_numpy() & (at >= low) & (at <= high)]
-
-
-def _chosen(stretch: Any, equipment: set[str], low: int, high: int) -> pd.DataFrame:
-    """Rows of a stretch of readings, without making words of the rest of it."""
-    names = stretch["equipment_id"].combine_chunks()
-    wanted = np.array([w in equipment for w in names.dictionary.to_pylist()] + [False], dtype=bool)
-    codes = np.asarray(names.indices.fill_null(len(names.dictionary)))
-    at = stretch["ts"].cast("int64").to_numpy()
-    keep = np.flatnonzero(wanted[codes] & (at >= low) & (at <= high))
-    out: pd.DataFrame = stretch.take(keep).to_pandas()
-    return out
+        return readings_in(self.snapshot, self.t, [(name, begin, end) for name in equipment])
 
 
 class Knowledge:
@@ -284,14 +231,8 @@ class Case:
 
     def readings(self, equipment_id: str, begin: pd.Timestamp, end: pd.Timestamp) -> dict[str, Series]:
         """signal -> readings of an equipment or room of the batch in [begin, end], at most a day around the batch."""
-        low, high = moment(begin), moment(end)
-        out = {}
-        for (name, signal), series in self._read.items():
-            if name == equipment_id:
-                of = slice(int(np.searchsorted(series.ts, low)), int(np.searchsorted(series.ts, high, side="right")))
-                if of.stop > of.start:
-                    out[signal] = Series(series.ts[of], series.value[of], series.usable[of])
-        return out
+        own = {signal: s.between(begin, end) for (name, signal), s in self._read.items() if name == equipment_id}
+        return {signal: s for signal, s in own.items() if len(s.ts)}
 
     @cached_property
     def peers(self) -> list[str]:

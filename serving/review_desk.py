@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 from features.genealogy import Link
 from governance import exception_reviews
 from governance.database import reading
+from governance.errors import Refused
 from governance.exception_reviews import ExceptionReview
 from plant.errors import NotReady, SteadylineError, UnknownId, listing, nearest
 from serving.fleet import Fleet
@@ -18,6 +20,7 @@ from serving.review import review
 from serving.review_case import Case, Knowledge, Known, Plant, open_case
 from serving.review_predictions import predict
 from serving.review_rules import load_rules
+from serving.similar import Similar
 
 
 class ReviewDesk:
@@ -28,6 +31,7 @@ class ReviewDesk:
         self._lock = threading.Lock()
         self._knowledge: dict[str, Knowledge] = {}
         self._plants: dict[str, Plant] = {}
+        self._similar: dict[tuple[str, str], Similar] = {}
 
     def review(self, batch_id: str, site: str | None = None, at: pd.Timestamp | None = None) -> dict[str, Any]:
         """The review of a batch as JSON values, as it was known strictly before `at` (aware; None: the data's end).
@@ -89,6 +93,37 @@ class ReviewDesk:
                 answer["data_version"],
             )
         return {"site": answer["site"], "batch_id": batch_id, **kept, "review": _said(made, shown["evidence_hash"])}
+
+    def similar(
+        self,
+        batch_id: str,
+        site: str | None = None,
+        at: pd.Timestamp | None = None,
+        attribute: str | None = None,
+        gate: str | None = None,
+        model: str | None = None,
+    ) -> dict[str, Any]:
+        """The nearest earlier batches by reason profile: `serving.similar`, with what it raises."""
+        case = self.case(batch_id, site, at)
+        scorer = self.fleet.scorer(case.plant.site, "quality", model)
+        with self._lock:
+            similar = self._similar.setdefault((case.plant.site, scorer.model), Similar(scorer))
+        return similar.batches(case, attribute, gate)
+
+    def similar_by_exception(self, answer: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+        """Exception -> similar batches, for those of a review that a quality model has raised."""
+        out = {}
+        for e in answer["exceptions"]:
+            of = e["evidence"]
+            if e["check"] != "predicted results":
+                continue
+            with contextlib.suppress(SteadylineError, Refused):  # what is not there adds nothing to the exception
+                told = self.similar(
+                    answer["batch_id"], answer["site"], pd.Timestamp(answer["as_of"]), of["attribute"], of["gate"],
+                    of["model"],
+                )
+                out[e["exception_id"]] = told["attributes"][0]["similar"]
+        return out
 
     def genealogy(self, name: str, site: str | None = None, at: pd.Timestamp | None = None) -> dict[str, Any]:
         """What went into a lot or batch and what it went into, through intermediates. Raises UnknownId, NotReady."""

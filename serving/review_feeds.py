@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from features.asof import NEVER, micros, moment
-from serving.review_case import AROUND, Case, Known, Series
+from features.reading_ranges import Series
+from serving.review_case import AROUND, Case, Known
 from serving.review_finding import Found, Outcome
 from serving.review_kinds import RECORDS
 from serving.review_readings import first_readings

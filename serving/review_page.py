@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Callable
 from http import HTTPStatus
@@ -17,7 +16,7 @@ from starlette.routing import Route
 
 from governance.errors import Refused
 from plant.errors import SteadylineError
-from serving.fleet import Fleet
+from serving import golden_page
 from serving.problems import invalid_body, status_of
 from serving.requests import AsOf, SiteName, parse_time
 from serving.review_desk import ReviewDesk
@@ -41,13 +40,11 @@ class Decision(BaseModel):
     ] = None
 
 
-def routes(fleet: Callable[[], Fleet], render: Callable[..., str], policy: str) -> list[Route]:
+def routes(desk: Callable[[], ReviewDesk], render: Callable[..., str], policy: str) -> list[Route]:
     """Routes of reviews and of genealogy.
 
     render: gives a template's text; policy: Content-Security-Policy of the page, which holds a form to itself.
     """
-    desk = functools.cache(lambda: ReviewDesk(fleet()))
-
     def asked(request: Request) -> dict[str, Any]:
         query = request.query_params
         return {"site": query.get("site") or None, "at": parse_time(query.get("at"))}
@@ -71,7 +68,12 @@ def routes(fleet: Callable[[], Fleet], render: Callable[..., str], policy: str) 
 
     async def page(request: Request) -> Response:
         name = request.path_params["batch_id"]
-        return await _page(lambda: (desk().review(name, **asked(request)), HTTPStatus.OK), request, render, policy)
+
+        def act() -> tuple[dict[str, Any], dict[str, Any]]:
+            answer = desk().review(name, **asked(request))
+            return answer, desk().similar_by_exception(answer)
+
+        return await _page(act, request, render, policy)
 
     async def decide_on_page(request: Request) -> Response:
         """The page's own form. Only the page itself may send it: a form elsewhere has another origin."""
@@ -142,16 +144,16 @@ async def _answer(act: Callable[[], dict[str, Any]]) -> Response:
 
 
 async def _page(
-    act: Callable[[], tuple[dict[str, Any], int]], request: Request, render: Callable[..., str], policy: str
+    act: Callable[[], tuple[dict[str, Any], dict[str, Any]]], request: Request, render: Callable[..., str], policy: str
 ) -> Response:
     # without a referrer of its own a browser would say that the form comes from nowhere (Origin: null)
     headers = {"Content-Security-Policy": policy, "Referrer-Policy": "same-origin"}
     try:
-        answer, status = await run_in_threadpool(act)
+        answer, similar = await run_in_threadpool(act)
     except (SteadylineError, Refused) as problem:
         return HTMLResponse(render("problem.html", problem=problem.as_dict()), status_of(problem))
     at = request.query_params.get("at") or ""
-    return HTMLResponse(render("review.html", review=answer, at=at, style=None), status, headers)
+    return HTMLResponse(render("review.html", review=answer, similar=similar, at=at, style=None), headers=headers)
 
 
 OPENAPI: dict[str, dict[str, Any]] = {
@@ -186,6 +188,12 @@ OPENAPI: dict[str, dict[str, Any]] = {
 def openapi_paths() -> dict[str, dict[str, Any]]:
     """The routes above for the OpenAPI document, without their refusals."""
     out: dict[str, dict[str, Any]] = json.loads(json.dumps(OPENAPI))
+    asked: dict[str, list[dict[str, Any]]] = {}
+    for path, (summary, told, words) in golden_page.OPENAPI.items():
+        out[path] = {"get": {"summary": summary, "tags": ["Reviews"], "description": told}}
+        asked[path] = [
+            {"name": n, "in": "query", "schema": {"type": "string"}, "description": d} for n, d in words.items()
+        ]
     query = [
         {
             "name": "site",
@@ -206,6 +214,7 @@ def openapi_paths() -> dict[str, dict[str, Any]]:
             operation["parameters"] = [
                 *({"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names),
                 *(query if method == "get" else []),
+                *asked.get(path, []),
             ]
             operation["responses"] = {
                 "200": {

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from features.asof import moment
-from serving.review_case import AROUND, Case, Series, Step
+from features.reading_ranges import Series
+from serving.review_case import AROUND, Case, Step
 from serving.review_equipment import stopped, used
 from serving.review_finding import Found, Outcome, number, word
 

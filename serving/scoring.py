@@ -47,6 +47,16 @@ class Served:
     predictor: FailurePredictor | QualityPredictor
 
 
+@dataclass(frozen=True)
+class Quality:
+    """A quality model in memory, with the batches of one data version."""
+
+    served: Served
+    data: Data
+    predictor: QualityPredictor
+    book: BatchBook
+
+
 class Scorer:
     """Scores with one model of a site: its champion, or a version that is named."""
 
@@ -139,6 +149,16 @@ class Scorer:
             about = {"batch_id": wanted[i], "gate_time": gates[i][1].isoformat()} | book.about(wanted[i])
             answers.append(self._answer(served, data, t) | about | predicted)
         return self._store(answers, "batch_id", values) if store else answers
+
+    def quality(self) -> Quality:
+        """What batches are scored with now. Raises what `served` raises."""
+        served, data = self.served(), self.data.current()
+        predictor = _needs(served, QualityPredictor, self.model)
+        return Quality(served, data, predictor, self._book(data, served, predictor))
+
+    def batch_rows(self, by: Quality, ids: Sequence[str], gate: str, times: Sequence[pd.Timestamp]) -> np.ndarray:
+        """(n, p) feature rows of batches at the times they passed a gate."""
+        return self._values(by.served, by.data, list(ids), [gate] * len(ids), list(times))
 
     def warm(self) -> None:
         """Load the version and the data and assemble the rows of now: the first question is not the slow one then."""

@@ -119,3 +119,24 @@ def test_the_review_of_a_batch(service: Service, browser: Browser, tmp_path: Pat
     assert len(picture.read_bytes()) > 20_000
     browser(address, f"--print-to-pdf={paper}")
     assert paper.read_bytes()[:5] == b"%PDF-"
+
+
+def test_a_batch_against_the_golden_batch(service: Service, browser: Browser, tmp_path: Path) -> None:
+    # of the tiny plant's last batches of each product, the first with an envelope
+    for n in range(60, 30, -1):
+        path = f"/batches/B25000{n}/golden"
+        told = service.ask(f"/v1{path}")
+        if told.status == 200 and any(s["references"]["enough"] and s["signals"] for s in told.json["steps"]):
+            break
+    else:
+        pytest.fail("no batch has an envelope")
+    seen = browser(f"{service.address}{path}")
+    assert seen.console == []
+    assert set(seen.requests) <= {f"{service.address}/steadyline.css", f"{service.address}/icon.svg"}
+    assert seen.dom.count("<svg") == seen.dom.count("<figcaption") > 0
+    assert "SIMULATED" in seen.dom
+    picture, paper = tmp_path / "golden.png", tmp_path / "golden.pdf"
+    browser(f"{service.address}{path}", "--window-size=1000,1400", f"--screenshot={picture}")
+    assert len(picture.read_bytes()) > 20_000
+    browser(f"{service.address}{path}", f"--print-to-pdf={paper}")
+    assert paper.read_bytes()[:5] == b"%PDF-"

@@ -46,7 +46,7 @@ LEAVES = [
     *(("quarantine", name) for name in ("list", "show", "release")),
     *((name,) for name in ("features", "explain", "audit-features", "backtest", "card", "review", "genealogy")),
     *((name,) for name in ("simulate", "connect", "train", "retrain", "run", "promote", "monitor", "texts")),
-    ("serve",), ("demo",),
+    ("golden",), ("similar",), ("serve",), ("demo",),
 ]
 
 

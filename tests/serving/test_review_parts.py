@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.asof import as_of
+from features.reading_ranges import Series
 from serving.review import review
-from serving.review_case import Known, Series, open_case
+from serving.review_case import Known, open_case
 from serving.review_feeds import longest_silence
 from serving.review_finding import Found, evidence_hash, exception_id
 from serving.review_readings import excursions

@@ -1,0 +1,149 @@
+"""Similar batches: the five nearest earlier ones by reason profile, with what the laboratory found in them.
+
+Profiles are computed when asked, from the feature rows of the gate that each batch passed (they never change at one
+data version, and are kept), so that no score waits for them and no bundle carries them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from models.similar import NEAREST, nearest
+from plant.errors import NotReady, UnknownId, listing
+from plant.errors import nearest as nearest_word
+from serving.review_case import Case
+from serving.scoring import Quality, Scorer
+from serving.words import stage
+
+RULE = (
+    "batches that passed the same gate earlier and whose valid result was known strictly before the time asked for; "
+    "Euclidean distance of what each group of reasons moves the expected result by"
+)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A batch at a gate (passed `at`), and those of the model's products that passed it earlier, oldest first."""
+
+    case: Case
+    by: Quality
+    gate: str
+    at: pd.Timestamp
+    earlier: Sequence[tuple[str, pd.Timestamp]]
+
+
+class Similar:
+    """Similar batches by one quality model of a site. Profiles are kept for one data version and model version."""
+
+    def __init__(self, scorer: Scorer):
+        self.scorer = scorer
+        self._lock = threading.Lock()
+        self._made_by: tuple[str, str] | None = None
+        self._profiles: dict[tuple[str, str], tuple[list[str], dict[str, np.ndarray]]] = {}
+
+    def batches(self, case: Case, attribute: str | None = None, gate: str | None = None) -> dict[str, Any]:
+        """The nearest earlier batches as JSON values, for each attribute or one.
+
+        gate: None for the last one that the batch had passed. Raises UnknownId (`unknown_attribute`, `unknown_batch`),
+        NotReady (`no_gate_yet`, `gate_not_passed`, no champion).
+        """
+        by = self.scorer.quality()
+        last = by.book.gate(case.batch_id, case.t)
+        chosen, at = last if gate is None else _gate(by.book.passed(case.batch_id, case.t), gate, case)
+        of_gate = [a for a in by.predictor.attributes if (a, chosen) in by.predictor.models]
+        if attribute is not None and attribute not in of_gate:
+            raise UnknownId(
+                "unknown_attribute", f"model '{self.scorer.model}' predicts no '{attribute}' {stage(chosen)}",
+                listing(of_gate), nearest_word(attribute, of_gate),
+            )
+        trained = pd.Timestamp(by.predictor.data["train_end"])
+        asked = _Asked(case, by, chosen, at, [e for e in by.book.earlier(chosen, at) if e[0] != case.batch_id])
+        return {
+            "site": case.plant.site, "simulated": case.plant.simulated, "batch_id": case.batch_id,
+            "as_of": case.t.isoformat(), "data_version": by.data.version, "gate": chosen,
+            "gate_time": at.isoformat(), "model": self.scorer.model, "model_version": by.served.version.version,
+            "bundle_sha256": by.served.version.sha256, "train_end": trained.isoformat(),
+            "hindsight": bool(case.t < trained), "rule": RULE,
+            "attributes": [self._attribute(asked, a, trained) for a in of_gate if attribute in (None, a)],
+        }
+
+    def _attribute(self, asked: _Asked, attribute: str, trained: pd.Timestamp) -> dict[str, Any]:
+        results = outcomes(asked.case, attribute)
+        there = [(b, at) for b, at in asked.earlier if b in results]
+        groups, profile = self._of(asked, attribute, [(asked.case.batch_id, asked.at), *there])
+        similar = []
+        for near in nearest(groups, profile[0], profile[1:], NEAREST):
+            batch_id, at = there[near.index]
+            similar.append({
+                "batch_id": batch_id, "product": asked.by.book.about(batch_id)["product"], "gate_time": at.isoformat(),
+                "distance": near.distance, "outcome": results[batch_id], "learnt_from": bool(at < trained),
+                "shared_reasons": [vars(s) for s in near.shared],
+            })
+        return {
+            "attribute": attribute, "unit": asked.by.predictor.parts[attribute, asked.gate]["unit"],
+            "candidates": len(there), "without_result": len(asked.earlier) - len(there), "similar": similar,
+        }
+
+    def _of(
+        self, asked: _Asked, attribute: str, rows: Sequence[tuple[str, pd.Timestamp]]
+    ) -> tuple[list[str], np.ndarray]:
+        """Groups and profiles of batches at the time each passed the gate; only new ones are computed."""
+        by, gate = asked.by, asked.gate
+        made_by = (by.data.version, by.served.version.sha256)
+        with self._lock:
+            if self._made_by != made_by:
+                self._made_by, self._profiles = made_by, {}
+            groups, kept = self._profiles.get((attribute, gate), ([], {}))
+            missing = [(b, t) for b, t in rows if b not in kept]
+            if missing:
+                values = self.scorer.batch_rows(by, [b for b, _ in missing], gate, [t for _, t in missing])
+                groups, made = by.predictor.profiles(attribute, gate, values)
+                kept |= {b: made[i] for i, (b, _) in enumerate(missing)}
+                self._profiles[attribute, gate] = groups, kept
+            return groups, np.stack([kept[b] for b, _ in rows])
+
+
+def _gate(passed: Sequence[tuple[str, pd.Timestamp]], gate: str, case: Case) -> tuple[str, pd.Timestamp]:
+    for name, at in passed:
+        if name == gate:
+            return name, at
+    raise NotReady(
+        "gate_not_passed", f"batch '{case.batch_id}' had not passed the gate '{gate}' by {case.t.isoformat()}",
+        listing([name for name, _ in passed]), "ask for a gate it has passed, or at a later time",
+    )
+
+
+def outcomes(case: Case, attribute: str) -> dict[str, dict[str, Any]]:
+    """Batch -> its valid result of an attribute, approved last, as known strictly before the case's time.
+
+    in_spec: by the laboratory's verdict, else by the result's own limits; None where there are neither. value: None
+    where the laboratory says pass or fail and no more.
+    """
+    def make() -> dict[str, dict[str, Any]]:
+        rows = case.known.rows("lab_results", "attribute", attribute)
+        told = rows["value"].notna() | rows["status"].notna()
+        rows = rows[rows["batch_id"].notna() & told & ~rows["status"].isin(["invalidated"])]
+        rows = rows.sort_values(["approved_at", "result_id"], kind="stable").drop_duplicates("batch_id", keep="last")
+        return {str(r["batch_id"]): _outcome(r) for r in rows.to_dict("records")}
+
+    return case.known.keep(("outcomes", attribute), make)
+
+
+def _outcome(row: dict[str, Any]) -> dict[str, Any]:
+    low, high = (None if pd.isna(row[k]) else float(row[k]) for k in ("lower_spec", "upper_spec"))
+    value = None if pd.isna(row["value"]) else float(row["value"])
+    inside: bool | None = None
+    if row["status"] in ("in_spec", "out_of_spec", "out_of_trend"):
+        inside = row["status"] != "out_of_spec"
+    elif value is not None and (low is not None or high is not None):
+        inside = (low is None or value >= low) and (high is None or value <= high)
+    return {
+        "value": value, "unit": None if pd.isna(row["unit"]) else str(row["unit"]), "lower_spec": low,
+        "upper_spec": high, "in_spec": inside, "approved_at": row["approved_at"].isoformat(),
+    }

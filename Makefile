@@ -36,7 +36,7 @@ demo: env ## from the exports of a virtual plant to risks and work orders, then 
 
 .PHONY: test
 test: lint types layers ## lint, types, layers, then the tests
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: env ## style and likely bugs (ruff)

@@ -9,6 +9,7 @@ import pytest
 
 from models import metrics
 from models.hazard import HazardModel
+from models.hazard_trees import copies_of_interval
 
 EDGES = (0.0, 24.0, 72.0, 168.0)
 FAST = {"num_leaves": 4, "min_data_in_leaf": 20, "learning_rate": 0.1}
@@ -84,3 +85,14 @@ def test_importance_is_a_share_of_what_the_trees_gain(own: HazardModel) -> None:
     assert share.shape == (3,)
     assert share[0] > 0.5
     assert share.sum() <= 1.0 + 1e-9
+
+
+@pytest.mark.parametrize("share", [0.05, 0.15, 0.5, 0.7, 0.95, 1.0])
+def test_nine_trees_of_ten_can_split_by_the_interval(share: float) -> None:
+    copies = copies_of_interval(share)
+    assert 1 - (1 - share) ** copies >= 0.9 - 1e-12
+    assert copies == 1 or 1 - (1 - share) ** (copies - 1) < 0.9  # and no more columns than that takes
+    x, duration, mode = kinds(600, 6)
+    model = HazardModel(EDGES, {**FAST, "feature_fraction": share}, 4, num_threads=1).fit(x, duration, mode)
+    assert model.hazard_.pooled.num_feature() == x.shape[1] + copies
+    assert model.contributions(x[:20]).sum(axis=1) == pytest.approx(model.raw_score(x[:20]), abs=1e-9)

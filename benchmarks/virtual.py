@@ -11,9 +11,6 @@ whose first three reasons is a signal that the mechanism which failed moves. Sav
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.figures import ROOT, Figure, finish, machine
+from benchmarks.figures import ROOT, Figure, seeded
 from models import metrics
 from models.spec import FailureSpec, load_models
 from plant.connect import connect
@@ -160,19 +157,5 @@ def figures(result: dict[str, Any]) -> list[Figure]:
     return out
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--seeds", default="7,8,9", help="seeds, with commas")
-    parser.add_argument("--site", default="virtual_dublin", help="virtual_dublin or virtual_graz")
-    parser.add_argument("--size", default="demo", choices=("tiny", "demo", "large"))
-    asked = parser.parse_args()
-    results = [measure(int(seed), asked.site, asked.size) for seed in asked.seeds.split(",")]
-    listed = [figure for result in results for figure in figures(result)]
-    if asked.json:
-        print(json.dumps({"machine": machine(), "results": results}, indent=1, default=str))
-    finish(listed, quiet=asked.json)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    seeded(measure, figures, __doc__)

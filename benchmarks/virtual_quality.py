@@ -13,9 +13,7 @@ out of specification with its true probability, so that the luck of some fifty e
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
 import sys
 import tempfile
 import time
@@ -25,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.figures import ROOT, Figure, finish, machine
+from benchmarks.figures import ROOT, Figure, seeded
 from features.labels import AFTER, BEFORE_START, quality_targets
 from models import metrics
 from models.spec import QualitySpec, load_models
@@ -133,19 +131,5 @@ def figures(result: dict[str, Any]) -> list[Figure]:
     return out
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--seeds", default="7,8,9", help="seeds, with commas")
-    parser.add_argument("--site", default="virtual_dublin", help="virtual_dublin or virtual_graz")
-    parser.add_argument("--size", default="demo", choices=("tiny", "demo", "large"))
-    asked = parser.parse_args()
-    results = [measure(int(seed), asked.site, asked.size) for seed in asked.seeds.split(",")]
-    listed = [figure for result in results for figure in figures(result)]
-    if asked.json:
-        print(json.dumps({"machine": machine(), "results": results}, indent=1, default=str))
-    finish(listed, quiet=asked.json)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    seeded(measure, figures, __doc__)

@@ -113,19 +113,28 @@ def check(case: Case) -> Outcome:
 def _excursion(
     case: Case, step: Step, signal: str, series: Series, limits: tuple[float | None, float | None, str], silent: bool
 ) -> Iterator[Found]:
-    low, high, unit = limits
+    low, high, _ = limits
     begin = moment(step.start) + int(case.rules.settings.setup.delta / pd.Timedelta(1, "us"))
     after = series.ts >= begin
     shown = Series(series.ts[after], series.value[after], series.usable[after])
     there = excursions(shown, low, high, moment(step.end))
     if not there:
         return
+    yield _found("limit_excursion", step.equipment_id, step, signal, there, limits, entries=0 if silent else 1)
+
+
+def _found(
+    kind: str, where: str, step: Step, signal: str, there: list[Excursion],
+    limits: tuple[float | None, float | None, str], entries: int = 1,
+) -> Found:
+    """One exception of all times that a signal of `where` was outside during a step."""
+    low, high, unit = limits
     longest = max(there, key=lambda e: e.hours)
     worst = max(there, key=lambda e: _beyond(e.worst, low, high))
-    yield Found(
-        "limit_excursion",
-        (f"signals/{step.equipment_id}/{signal}/{step.name}",),
-        f"{signal.replace('_', ' ')} of {step.equipment_id} was outside {_limits(low, high, unit)} during "
+    return Found(
+        kind,
+        (f"signals/{where}/{signal}/{step.name}",),
+        f"{signal.replace('_', ' ')} of {where} was outside {_limits(low, high, unit)} during "
         f"{step.name.replace('_', ' ')}: {_times(there)}, "
         f"the longest {longest.hours:.1f} h, worst {worst.worst:.4g} {unit}".rstrip(),
         _at(there[0].begin),
@@ -140,10 +149,10 @@ def _excursion(
         },
         until=_at(there[-1].end),
         measure=longest.hours,
-        entries=0 if silent else 1,
+        entries=entries,
         step=step.name,
-        equipment_id=step.equipment_id,
-        rows=tuple(f"readings/{step.equipment_id}/{signal}/{_at(e.worst_at).isoformat()}" for e in there[:5]),
+        equipment_id=where,
+        rows=tuple(f"readings/{where}/{signal}/{_at(e.worst_at).isoformat()}" for e in there[:5]),
     )
 
 
@@ -283,35 +292,12 @@ def _within(series: Series | None, step: Step) -> bool:
 def _of_room(
     case: Case, room: str, step: Step, signal: str, series: Series, limits: tuple[float | None, float | None, str]
 ) -> Iterator[Found]:
-    low, high, unit = limits
+    low, high, _ = limits
     begin, end = (moment(t) for t in (step.start, step.end))
     there = [e for e in excursions(series, low, high, end) if e.begin <= end and e.end > begin]
     if not there:
         return
-    longest = max(there, key=lambda e: e.hours)
-    worst = max(there, key=lambda e: _beyond(e.worst, low, high))
-    yield Found(
-        "environment_excursion",
-        (f"signals/{room}/{signal}/{step.name}",),
-        f"{signal.replace('_', ' ')} of {room} was outside {_limits(low, high, unit)} during "
-        f"{step.name.replace('_', ' ')}: {_times(there)}, "
-        f"the longest {longest.hours:.1f} h, worst {worst.worst:.4g} {unit}".rstrip(),
-        _at(there[0].begin),
-        {
-            "signal": signal,
-            "value": worst.worst,
-            "lower_limit": low,
-            "upper_limit": high,
-            "unit": unit,
-            "hours": longest.hours,
-            "times": len(there),
-        },
-        until=_at(there[-1].end),
-        measure=longest.hours,
-        step=step.name,
-        equipment_id=room,
-        rows=tuple(f"readings/{room}/{signal}/{_at(e.worst_at).isoformat()}" for e in there[:5]),
-    )
+    yield _found("environment_excursion", room, step, signal, there, limits)
 
 
 def _beyond(value: float, low: float | None, high: float | None) -> float:

@@ -27,6 +27,8 @@ from models.quality import DEFAULTS, History, scale
 from plant.errors import SteadylineError
 
 LIMIT = 0.5
+#: Unit of what is expected of such a test: the mean of results that are 0 or 1.
+PROBABILITY = "probability of failing"
 _LEAST_EACH = 5  # passed and failed batches below which nothing can be learnt
 
 

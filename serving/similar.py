@@ -86,7 +86,7 @@ class Similar:
                 "shared_reasons": [vars(s) for s in near.shared],
             })
         return {
-            "attribute": attribute, "unit": asked.by.predictor.parts[attribute, asked.gate]["unit"],
+            "attribute": attribute, "unit": asked.by.predictor.profile_unit(attribute, asked.gate),
             "candidates": len(there), "without_result": len(asked.earlier) - len(there), "similar": similar,
         }
 

@@ -6,8 +6,9 @@ The site's own model is trained and backtested as `steadyline run` does, in batc
 its last gate each peer learns from the same rows of the same folds (LightGBM with the same settings) and predicts the
 same later batches, once, from what was known when the fold begins. `coverage_90`, `mean_width_90` of the 90 % intervals
 on later batches; a peer is valid where it covers at least 88 %. `width_ratio_best`: our mean width over that of the
-narrowest valid peer; null where none is valid. `mae`, `r2`, `verdict`: of the backtest; `mae_naive`: of the best of the
-naive guesses, picked in hindsight.
+narrowest valid peer; null where none is valid. `width_ratio_widened`: over the narrowest peer once each that covers too
+little is widened, in hindsight, by the factor that lets it cover 88 %. `mae`, `r2`, `verdict`: of the backtest;
+`mae_naive`: of the best of the naive guesses, picked in hindsight.
 
 Split conformal and the quantile models of the conformalised kind calibrate on 30 % of the rows, drawn at random as is
 usual (`split`, `cqr`) or the latest ones (`split_latest`); `mapie` is its CV+ with five folds; `quantile` is plain.
@@ -107,6 +108,13 @@ PEERS: dict[str, Peer] = {
 }
 
 
+def _widened(later: Floats, interval: Floats) -> float:
+    """Mean width once the intervals (n, 2), those that cover too little, are stretched until `LEAST` of them hold."""
+    half = np.maximum(np.diff(interval, axis=1)[:, 0] / 2, 1e-12)
+    away = np.sort(np.abs(later - interval.mean(axis=1)) / half)
+    return float(2 * half.mean() * max(1.0, away[int(np.ceil(LEAST * len(later))) - 1]))
+
+
 def compare(trained: QualityTraining, values: dict[str, dict[str, float]], attribute: str, gate: str) -> dict[str, Any]:
     """Coverage and mean width of ours and of each peer on the same later batches, with the backtest's verdict."""
     matrix, fits = trained.matrices[gate], trained.fits[attribute, gate]
@@ -124,12 +132,14 @@ def compare(trained: QualityTraining, values: dict[str, dict[str, float]], attri
         }
         for name, parts in told.items()
     }
+    widened = min(_widened(later, np.concatenate(parts)) for name, parts in told.items() if name != "ours")
     valid = {n: j["mean_width_90"] for n, j in judged.items() if n != "ours" and (j["coverage_90"] or 0.0) >= LEAST}
     best = min(valid, key=lambda n: valid[n], default=None)
     about = trained.evidence["attributes"][attribute]
     return {
         "n": len(later), "coverage_90": judged["ours"]["coverage_90"], "mean_width_90": judged["ours"]["mean_width_90"],
         "width_ratio_best": judged["ours"]["mean_width_90"] / valid[best] if best else None, "best_peer": best,
+        "width_ratio_widened": judged["ours"]["mean_width_90"] / widened,
         **{k: about[k] for k in ("r2", "mae", "mae_naive", "naive", "verdict", "why")},
         "peers": {n: j for n, j in judged.items() if n != "ours"},
     }

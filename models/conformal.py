@@ -158,12 +158,12 @@ def _needed(steps: Floats, residual: float, point: float, level: float, reportin
     values = level * steps
     if np.isfinite(point):
         values, residual = reporting.bounds(point + values), float(reporting.bounds(np.array(point + residual)))
-    at_floor = 0.0
-    if np.isfinite(point) and reporting.floor is not None:
-        at_floor = float(np.searchsorted(values, reporting.floor, side="right")) / (n + 1)
+    floor = reporting.floor if np.isfinite(point) else None
+    at_floor = 0.0 if floor is None else float(np.searchsorted(values, floor, side="right")) / (n + 1)
     low, high = _ranks(_LEVELS, n, reporting.upper_share(_LEVELS, at_floor))
     bounds = np.concatenate([[-np.inf], values, [np.inf]])
-    inside = np.flatnonzero((bounds[low] <= residual) & (residual <= bounds[high]) & (low > 0) & (high <= n))
+    closed = (low > 0) | (floor is not None)  # a reporting limit ends an interval that is open below
+    inside = np.flatnonzero((bounds[low] <= residual) & (residual <= bounds[high]) & closed & (high <= n))
     return float(_LEVELS[inside[0]]) if len(inside) else 1.0
 
 

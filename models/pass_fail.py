@@ -100,26 +100,28 @@ class PassFailModel(ClassifierMixin, BaseEstimator):
         self.min_rows = min_rows
         self.num_threads = num_threads
 
-    def fit(self, X: ArrayLike, y: ArrayLike, at: ArrayLike | None = None, known_at: ArrayLike | None = None
-            ) -> PassFailModel:
-        """X (n, p); y (n,) 1 = failed, 0 = passed, NaN = no result; at, known_at as of `AttributeModel.fit`.
+    def fit(self, X: ArrayLike, y: ArrayLike, at: ArrayLike | None = None, known_at: ArrayLike | None = None,
+            learn: ArrayLike | None = None) -> PassFailModel:
+        """X (n, p); y (n,) 1 = failed, 0 = passed, NaN = no result; the others as of `AttributeModel.fit`.
 
         Raises SteadylineError `too_few_results`, `bad_labels`.
         """
         x, failed = boosting.matrix(X).copy(), np.asarray(y, dtype=np.float64)
         made = scale(at) if at is not None else np.arange(len(x), dtype=np.float64)
         known = scale(known_at) if known_at is not None else np.nextafter(made, np.inf)
-        if not failed.shape == made.shape == known.shape == (len(x),) or not np.isin(failed[~np.isnan(failed)],
-                                                                                    (0.0, 1.0)).all():
+        taught = np.ones(len(x), dtype=bool) if learn is None else np.asarray(learn, dtype=bool)
+        shaped = failed.shape == made.shape == known.shape == taught.shape == (len(x),)
+        if not shaped or not np.isin(failed[~np.isnan(failed)], (0.0, 1.0)).all():
             raise SteadylineError("bad_labels", f"Found {len(x)} rows and {failed.shape} results.",
                                   "0 (passed), 1 (failed) or none, one for each row")
         self.n_features_in_, self.classes_ = x.shape[1], np.array([0.0, 1.0])
         keep = np.flatnonzero(np.isfinite(failed) & np.isfinite(made) & np.isfinite(known))
         keep = keep[np.argsort(made[keep], kind="stable")]
-        x, failed, made, known = x[keep], failed[keep], made[keep], known[keep]
-        least = int(min(failed.sum(), (1 - failed).sum()))
-        if len(keep) < self.min_rows or least < _LEAST_EACH:
-            raise SteadylineError("too_few_results", f"{len(keep)} batches were tested, {int(failed.sum())} failed.",
+        x, failed, made, known, taught = x[keep], failed[keep], made[keep], known[keep], taught[keep]
+        least = int(min(failed[taught].sum(), (1 - failed[taught]).sum()))
+        if taught.sum() < self.min_rows or least < _LEAST_EACH:
+            found = f"{taught.sum()} batches to learn from were tested, {int(failed[taught].sum())} failed."
+            raise SteadylineError("too_few_results", found,
                                   f"at least {self.min_rows}, of which {_LEAST_EACH} failed and {_LEAST_EACH} passed",
                                   "Load a longer history or leave the attribute out.")
         x[:, list(self.unused)] = np.nan
@@ -129,7 +131,7 @@ class PassFailModel(ClassifierMixin, BaseEstimator):
         rate = float(failed[told].mean())
         self.errors_ = {"brier": float(np.mean((venn_abers(self.score_, self.failed_, self.score_).mean(axis=1)
                                                 - self.failed_) ** 2)), "naive": rate * (1 - rate)}
-        self.boosters_ = self._train(x, failed)
+        self.boosters_ = self._train(x[taught], failed[taught])
         return self
 
     def _rolling(self, x: Floats, y: Floats, made: Floats, known: Floats) -> Floats:

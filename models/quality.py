@@ -97,28 +97,31 @@ class AttributeModel(RegressorMixin, BaseEstimator):
 
     # ---- fitting ---------------------------------------------------------------------------------
 
-    def fit(self, X: ArrayLike, y: ArrayLike, at: ArrayLike | None = None, known_at: ArrayLike | None = None
-            ) -> AttributeModel:
+    def fit(self, X: ArrayLike, y: ArrayLike, at: ArrayLike | None = None, known_at: ArrayLike | None = None,
+            learn: ArrayLike | None = None) -> AttributeModel:
         """X (n, p), NaN = not known; y (n,) numeric results; rows without a result are left out.
 
         at: (n,) when each prediction is made (times, or numbers such as a batch order); None: rows are in time order.
         known_at: (n,) when each result becomes known, same scale; None: just after its own `at`. A block of the
         rolling origin is predicted from results known by its start only.
+        learn: (n,) rows that the trees learn from, None: all; the others tell only how large errors were.
         Raises SteadylineError `too_few_results`, `bad_labels`.
         """
         x, values = boosting.matrix(X), np.asarray(y, dtype=np.float64)
         made = scale(at) if at is not None else np.arange(len(x), dtype=np.float64)
         known = scale(known_at) if known_at is not None else np.nextafter(made, np.inf)
-        if values.shape != (len(x),) or made.shape != values.shape or known.shape != values.shape:
+        taught = np.ones(len(x), dtype=bool) if learn is None else np.asarray(learn, dtype=bool)
+        if not values.shape == made.shape == known.shape == taught.shape == (len(x),):
             raise SteadylineError("bad_labels", f"Found {len(x)} rows, {values.shape} results, {made.shape} times.",
                                   "one of each for a row")
         self.n_features_in_ = x.shape[1]
         keep = np.flatnonzero(np.isfinite(values) & np.isfinite(made) & np.isfinite(known))
         keep = keep[np.argsort(made[keep], kind="stable")]
-        if len(keep) < self.min_rows:
-            raise SteadylineError("too_few_results", f"{len(keep)} batches have a result of this attribute.",
-                                  f"at least {self.min_rows}", "Load a longer history or leave the attribute out.")
-        x, values, made, known = x[keep], values[keep], made[keep], known[keep]
+        if taught[keep].sum() < self.min_rows:
+            found = f"{taught[keep].sum()} batches to learn from have a result of this attribute."
+            raise SteadylineError("too_few_results", found, f"at least {self.min_rows}",
+                                  "Load a longer history or leave the attribute out.")
+        x, values, made, known, taught = x[keep], values[keep], made[keep], known[keep], taught[keep]
         self.fallback_ = float(np.median(values))
         self.reporting_ = _reporting(values)
         base = self._base(x)
@@ -136,7 +139,7 @@ class AttributeModel(RegressorMixin, BaseEstimator):
         self.point_ = rolled[self.target_][first]
         self.residual_, self.at_, self.known_at_ = values[first] - self.point_, made[first], known[first]
         self._prepare()
-        self.boosters_ = self._train(x, values - (base if self.target_ == "delta" else 0.0))
+        self.boosters_ = self._train(x[taught], (values - (base if self.target_ == "delta" else 0.0))[taught])
         return self
 
     def _targets(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 import numpy as np
@@ -42,11 +43,13 @@ def audit_quality(
     gates: dict[str, pd.DataFrame],
     known: pd.DataFrame,
     fold: Fold,
+    apart: Set[str] = frozenset(),
 ) -> Audit:
     """Audit the features of a quality model, gate by gate.
 
     make(snapshot, rows) computes a matrix exactly as the training does. gates: per gate batch_id, t, entered. known:
-    results that the version learns from (batch_id, attribute, value, lower_spec, upper_spec, approved_at).
+    results that the version learns from (batch_id, attribute, value, lower_spec, upper_spec, approved_at). apart:
+    batches before the fold that it does not learn from.
     """
     findings: list[Finding] = []
     checks: list[dict[str, Any]] = []
@@ -69,7 +72,8 @@ def audit_quality(
             strongest += audit_power.strongest(names, best, f"{attribute} at {gate}", "squared rank correlation")
             findings += [too_good(names[j], float(best[j]), f"{attribute} at {gate}")
                          for j in np.flatnonzero(np.nan_to_num(best) >= _VERY_GOOD)]
-            findings += _overlap(snapshot, matrix, rows, before, of, attribute, fold)
+            kept = of.drop(index=list(apart), errors="ignore")
+            findings += _overlap(snapshot, matrix, rows, before, kept, attribute, fold)
         subjects = rows["batch_id"].to_numpy(dtype=object)
         findings += gone_features(matrix.values, matrix.features, subjects, times, before)
         counted, kinds = _step_countdowns(snapshot, matrix, rows, before, fold)

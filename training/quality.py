@@ -14,10 +14,8 @@ from features.asof import as_of
 from features.assemble import FeaturePlan, Matrix, batch_matrix, plan
 from features.labels import gate_times
 from features.spec import BatchSpec
-from features.trend import trend_limits
-from models import metrics
 from models.conformal import Distribution
-from models.pass_fail import PassFail, PassFailModel
+from models.pass_fail import PassFailModel
 from models.quality import AttributeModel
 from models.spec import QualitySpec
 from models.targets import targets_of
@@ -25,22 +23,10 @@ from plant.errors import SteadylineError, listing
 from plant.snapshot import SnapshotLike
 from training.audit_batches import audit_quality
 from training.audit_finding import Audit, require_passed
-from training.naive import naive_forecasts
-from training.splits import Fold
+from training.quality_evidence import AttributeFit, evidence_of
+from training.splits import Fold, on_both_sides
 
 Progress = Callable[[str], None]
-_NOISE = 0.1  # an attribute has skill when at most this share of resamples says that the naive guess is as good
-
-
-@dataclass(frozen=True)
-class AttributeFit:
-    """One attribute at one gate in one fold: the model, and its honest predictions on later batches."""
-
-    model: AttributeModel | PassFailModel
-    train: np.ndarray  # row numbers of the rows learnt from in the gate's matrix
-    rows: np.ndarray  # of those tested
-    point: np.ndarray
-    distribution: Distribution | PassFail
 
 
 @dataclass(frozen=True)
@@ -104,6 +90,7 @@ class Prepared:
     plan: FeaturePlan
     matrices: dict[str, Matrix]
     told: list[pd.DataFrame]  # per fold, the results as they stood at its origin
+    apart: list[set[str]]  # per fold, batches not to learn from: they share a lot or campaign with a tested one
 
 
 def train_quality(snapshot: SnapshotLike, spec: QualitySpec, progress: Progress = lambda _: None) -> QualityTraining:
@@ -121,14 +108,15 @@ def train_quality(snapshot: SnapshotLike, spec: QualitySpec, progress: Progress 
     fits: dict[tuple[str, str], list[AttributeFit]] = {}
     for attribute in attributes:
         of = targets[targets["attribute"] == attribute].set_index("batch_id")
+        known = [told[told["attribute"] == attribute] for told in ready.told]
         for gate in spec.gates:
             progress(f"{attribute} at {gate}")
             fits[attribute, gate] = [
-                _fit(spec, matrices[gate], gates[gate], of, known[known["attribute"] == attribute], attribute, fold)
-                for fold, known in zip(cuts, ready.told, strict=True)
+                _fit(spec, matrices[gate], gates[gate], of, then, attribute, fold, apart)
+                for fold, then, apart in zip(cuts, known, ready.apart, strict=True)
             ]
     units = {a: _one(targets.loc[targets["attribute"] == a, "unit"]) for a in attributes}
-    evidence = _evidence(snapshot, spec, attributes, units, gates, targets, cuts, fits)
+    evidence = evidence_of(snapshot, spec, attributes, units, gates, targets, cuts, fits)
     return QualityTraining(
         ready.plan, gates, matrices, attributes, units, cuts, fits, {**evidence, "audit": audit.as_dict()}
     )
@@ -140,7 +128,8 @@ def audit_features(snapshot: SnapshotLike, ready: Prepared) -> Audit:
     def make(plant: SnapshotLike, rows: pd.DataFrame) -> Matrix:
         return batch_matrix(plant, ready.plan, rows)
 
-    return audit_quality(snapshot, ready.spec, make, ready.matrices, ready.gates, ready.told[-1], ready.folds[-1])
+    return audit_quality(snapshot, ready.spec, make, ready.matrices, ready.gates, ready.told[-1], ready.folds[-1],
+                         ready.apart[-1])
 
 
 def prepare_quality(snapshot: SnapshotLike, spec: QualitySpec, progress: Progress = lambda _: None) -> Prepared:
@@ -160,7 +149,17 @@ def prepare_quality(snapshot: SnapshotLike, spec: QualitySpec, progress: Progres
         matrices[gate] = batch_matrix(snapshot, feature_plan, rows[["batch_id", "gate", "t"]])
     # Results to learn from are those of the day: what was corrected or invalidated later was not known.
     told = [targets_of(as_of(snapshot, fold.origin), attributes, spec) for fold in cuts]
-    return Prepared(spec, attributes, targets, gates, cuts, feature_plan, matrices, told)
+    apart = [_apart(snapshot, entered, fold) for fold in cuts]
+    return Prepared(spec, attributes, targets, gates, cuts, feature_plan, matrices, told, apart)
+
+
+def _apart(snapshot: SnapshotLike, entered: pd.Series, fold: Fold) -> set[str]:
+    """Batches that a fold is not to learn from. entered: when each batch passed the first gate."""
+    batches = snapshot.table("batches").drop_duplicates("batch_id", keep="last")
+    lots = snapshot.table("genealogy").drop_duplicates(["batch_id", "material_lot"], keep="last")
+    learnt = entered.index[entered < fold.origin].astype(str)
+    tested = entered.index[(entered >= fold.origin) & (entered < fold.end)].astype(str)
+    return on_both_sides(batches, lots, set(learnt), set(tested))
 
 
 def _attributes(snapshot: SnapshotLike, spec: QualitySpec) -> tuple[str, ...]:
@@ -221,11 +220,12 @@ def other_lags(matrix: Matrix, attribute: str) -> tuple[int, ...]:
 
 def _fit(
     spec: QualitySpec, matrix: Matrix, rows: pd.DataFrame, of: pd.DataFrame, known: pd.DataFrame, attribute: str,
-    fold: Fold,
+    fold: Fold, apart: set[str],
 ) -> AttributeFit:
     """Learn from results approved before the fold begins; predict its batches, each with what was known by then.
 
-    known: results as they stood at the fold's origin. of: results as they stand now, to judge by.
+    known: results as they stood at the fold's origin. of: results as they stand now, to judge by. apart: batches that
+    only tell how large errors were.
     """
     t, entered = pd.DatetimeIndex(rows["t"]), pd.DatetimeIndex(rows["entered"])
     learnt = known.set_index("batch_id")
@@ -235,11 +235,12 @@ def _fit(
     value = rows["batch_id"].map(of["value"]).to_numpy(np.float64)
     approved = pd.DatetimeIndex(rows["batch_id"].map(of["approved_at"]))
     test = np.flatnonzero((entered >= fold.origin) & (entered < fold.end) & np.isfinite(value))
-    model = _model(spec, matrix, attribute).fit(matrix.values[train], old[train], t[train], old_approved[train])
+    learn = ~rows["batch_id"].iloc[train].isin(apart).to_numpy()
+    model = _model(spec, matrix, attribute).fit(matrix.values[train], old[train], t[train], old_approved[train], learn)
     point = model.predict(matrix.values[test])
     later = model.history(matrix.values[test], value[test], t[test], approved[test])
     found = model.predict_distribution(matrix.values[test], t[test], later)
-    return AttributeFit(model, train, test, point if isinstance(found, Distribution) else found.point, found)
+    return AttributeFit(model, train[learn], test, point if isinstance(found, Distribution) else found.point, found)
 
 
 def _model(spec: QualitySpec, matrix: Matrix, attribute: str) -> AttributeModel | PassFailModel:
@@ -254,140 +255,3 @@ def _model(spec: QualitySpec, matrix: Matrix, attribute: str) -> AttributeModel 
 def _one(values: pd.Series) -> str:
     found = values.dropna().astype(str).unique()
     return str(found[0]) if len(found) == 1 else ""
-
-
-def _evidence(
-    snapshot: SnapshotLike,
-    spec: QualitySpec,
-    attributes: tuple[str, ...],
-    units: dict[str, str],
-    gates: dict[str, pd.DataFrame],
-    targets: pd.DataFrame,
-    cuts: list[Fold],
-    fits: dict[tuple[str, str], list[AttributeFit]],
-) -> dict[str, Any]:
-    lots = snapshot.table("genealogy").drop_duplicates(["batch_id", "material_lot"], keep="last")[
-        ["batch_id", "material", "material_lot"]
-    ]
-    products = (
-        snapshot.table("batches").drop_duplicates("batch_id", keep="last").set_index("batch_id")["product"].astype(str)
-    )
-    judged: dict[str, Any] = {}
-    for attribute in attributes:
-        of = targets[targets["attribute"] == attribute]
-        results = of.assign(product=of["batch_id"].map(products))
-        by_gate = {}
-        for gate in spec.gates:
-            by_gate[gate] = _judged(spec, gates[gate], results, lots, fits[attribute, gate])
-        last = by_gate[spec.gates[-1]]
-        judged[attribute] = {**last, "gate": spec.gates[-1], "unit": units[attribute], "gates": by_gate}
-    skilled = [a for a, j in judged.items() if j["verdict"] == "skilled"]
-    rows = sorted({int(r) for f in fits[attributes[0], spec.gates[-1]] for r in f.rows})
-    t = gates[spec.gates[-1]]["t"]
-    return {
-        "train": {"start": t.min().isoformat(), "end": cuts[-1].origin.isoformat()},
-        "test": {
-            "start": cuts[0].origin.isoformat(),
-            "end": t.max().isoformat(),
-            "rows": len(rows),
-            "folds": len(cuts),
-        },
-        "coverage": spec.coverage,
-        "attributes": judged,
-        "beats_baseline": bool(skilled),
-        "verdict": f"beats the naive guesses for {', '.join(skilled)}" if skilled else "undecided",
-        "seed": spec.seed,
-    }
-
-
-def _judged(
-    spec: QualitySpec, rows: pd.DataFrame, results: pd.DataFrame, lots: pd.DataFrame, several: list[AttributeFit]
-) -> dict[str, Any]:
-    test = np.concatenate([f.rows for f in several])
-    point = np.concatenate([f.point for f in several])
-    interval = np.concatenate([f.distribution.interval(spec.coverage) for f in several])
-    asked = rows.iloc[test]
-    of = results.set_index("batch_id")
-    y = asked["batch_id"].map(of["value"]).to_numpy(np.float64)
-    # judged as the laboratory would write them: model and naive guesses alike
-    told = [f.model.reporting_.bounds(f.point) for f in several]
-    reported = np.concatenate(told)
-    sizes = np.cumsum([len(f.rows) for f in several])[:-1]
-    naive = {}
-    for name, guess in naive_forecasts(asked, results, lots).items():
-        parts = zip(several, np.split(guess, sizes), strict=True)
-        naive[name] = np.concatenate([f.model.reporting_.bounds(g) for f, g in parts])
-    error = metrics.brier if spec.target == "pass_fail" else metrics.mae
-    errors = {name: error(guess, y) for name, guess in naive.items()}
-    best = min((n for n, e in errors.items() if e is not None), key=lambda n: errors[n] or 0.0, default="last")
-    mae = error(reported, y)
-    verdict, why = _verdict(y, reported, naive[best], best, spec)
-    outside = np.concatenate(
-        [
-            f.distribution.prob_outside(asked_of(rows, f, of["lower_spec"]), asked_of(rows, f, of["upper_spec"]))
-            for f in several
-        ]
-    )
-    lower, upper = (asked["batch_id"].map(of[c]).to_numpy(np.float64) for c in ("lower_spec", "upper_spec"))
-    trend = trend_limits(asked.assign(product=asked["batch_id"].map(of["product"])), results)
-    untrended, trend_parts = _outside(y, trend), np.split(trend, sizes)
-    trending = np.concatenate([
-        f.distribution.prob_outside(t[:, 0], t[:, 1]) for f, t in zip(several, trend_parts, strict=True)
-    ])
-    out_of_spec = _outside(y, np.column_stack([lower, upper]))
-    return {
-        "n": len(test),
-        "r2": metrics.r2(y, point),
-        "mae": mae,
-        "mae_naive": errors[best],
-        "naive": best,
-        "coverage_90": metrics.coverage(y, interval)
-        if abs(spec.coverage - 0.9) < 1e-9
-        else metrics.coverage(y, np.concatenate([f.distribution.interval(0.9) for f in several])),
-        "mean_width_90": float(np.mean(interval[:, 1] - interval[:, 0]))
-        if len(interval) and np.isfinite(interval).all()
-        else None,
-        "out_of_spec": None if np.isnan(out_of_spec).all() else int(np.nansum(out_of_spec)),
-        "out_of_spec_auc": metrics.auc(outside, out_of_spec),
-        "out_of_spec_brier": metrics.brier(outside, out_of_spec),
-        "out_of_trend": None if np.isnan(untrended).all() else int(np.nansum(untrended)),
-        "out_of_trend_auc": metrics.auc(trending, untrended),
-        "out_of_trend_calibration": metrics.ece(trending, untrended),
-        "target": several[-1].model.target_,
-        "verdict": verdict,
-        "why": why,
-    }
-
-
-def _outside(y: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """1 where a result is outside its limits (n, 2), 0 where not; NaN where there are none."""
-    outside = ((y < limits[:, 0]) | (y > limits[:, 1])).astype(float)
-    return np.where(np.isnan(limits).all(axis=1) | np.isnan(y), np.nan, outside)
-
-
-def asked_of(rows: pd.DataFrame, fit: AttributeFit, by_batch: pd.Series) -> np.ndarray:
-    """A batch's value of `by_batch` for each test row of a fit."""
-    return rows.iloc[fit.rows]["batch_id"].map(by_batch).to_numpy(np.float64)
-
-
-def _verdict(y: np.ndarray, point: np.ndarray, guess: np.ndarray, name: str, spec: QualitySpec) -> tuple[str, str]:
-    """`skilled` when the error is below that of the best naive guess, also in resamples of blocks of batches.
-
-    The error is the absolute one; of probabilities the squared one (Brier), which honest probabilities make smallest.
-    """
-    power, words = (2, "squared") if spec.target == "pass_fail" else (1, "absolute")
-    told = np.isfinite(y) & np.isfinite(point) & np.isfinite(guess)
-    theirs = (np.abs(y - guess) ** power)[told]
-    gain = theirs - (np.abs(y - point) ** power)[told]
-    if not len(gain):
-        return "undecided", "no later result to judge by"
-    blocks = np.array_split(gain, max(2, len(gain) // 10))  # neighbours share lots and campaigns
-    rng = np.random.default_rng(spec.seed)
-    picked = rng.integers(len(blocks), size=(500, len(blocks)))
-    sums, counts = np.array([b.sum() for b in blocks]), np.array([len(b) for b in blocks])
-    worse = float(np.mean(sums[picked].sum(axis=1) / counts[picked].sum(axis=1) <= 0))
-    share = 100 * gain.mean() / theirs.mean() if theirs.mean() > 0 else 0.0
-    change = f"mean {words} error {abs(share):.1f} % {'smaller' if share > 0 else 'larger'} than that of '{name}'"
-    if gain.mean() <= 0 or worse > _NOISE:
-        return "undecided", f"{change}; in {100 * worse:.0f} % of resamples it is not better"
-    return "skilled", f"{change}, in {100 * (1 - worse):.0f} % of resamples"

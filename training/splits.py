@@ -47,3 +47,41 @@ def folds(first: pd.Timestamp, end: pd.Timestamp, count: int) -> list[Fold]:
 def calibration_start(start: pd.Timestamp, origin: pd.Timestamp, split: Split) -> pd.Timestamp:
     """Where the training period of `origin` is cut: fit before, calibrate after."""
     return (origin - (origin - start) * split.calibration_share).as_unit("us")
+
+
+#: Share of the batches to learn from that may be left out so that lots and campaigns stand on one side only.
+MOST_LEFT_OUT = 1 / 3
+#: A week without a batch on the line ends a campaign.
+_CAMPAIGN_PAUSE = pd.Timedelta(days=7)
+
+
+def on_both_sides(batches: pd.DataFrame, lots: pd.DataFrame, learnt: set[str], tested: set[str]) -> set[str]:
+    """Those of `learnt` that share a material lot or a campaign with a batch of `tested`: a model is to leave them out.
+
+    batches: batch_id, product, line, started_at; lots: batch_id, material_lot; one row each. A campaign is what one
+    line made of one product one after the other. The smallest groups go first, until a third of `learnt` is left out:
+    a lot that most batches hold cannot be kept apart, the leakage audit tells of it.
+    """
+    groups = [lots[["batch_id", "material_lot"]].set_axis(["batch_id", "group"], axis=1).dropna()]
+    if len(batches):
+        groups.append(_campaigns(batches))
+    members = pd.concat(groups, ignore_index=True).astype({"batch_id": str})
+    members["group"] = members["group"].astype(str)
+    shared = members.loc[members["batch_id"].isin(tested), "group"].unique()
+    members = members[members["group"].isin(shared) & members["batch_id"].isin(learnt)]
+    out: set[str] = set()
+    by_size = members.groupby("group")["batch_id"].agg(set)
+    for _, _, group in sorted((len(ids), str(name), ids) for name, ids in by_size.items()):
+        if len(out | group) <= MOST_LEFT_OUT * len(learnt):
+            out |= group
+    return out
+
+
+def _campaigns(batches: pd.DataFrame) -> pd.DataFrame:
+    """batch_id, group (campaign) of each batch that has started."""
+    made = batches[batches["started_at"].notna()].sort_values(["started_at", "batch_id"], kind="stable")
+    line = made["line"].astype("string").fillna("")
+    made = made.assign(line=line).sort_values(["line", "started_at", "batch_id"], kind="stable")
+    same = (made["line"] == made["line"].shift()) & (made["product"].astype(str) == made["product"].astype(str).shift())
+    same &= made["started_at"] - made["started_at"].shift() <= _CAMPAIGN_PAUSE
+    return pd.DataFrame({"batch_id": made["batch_id"], "group": "campaign " + (~same).cumsum().astype(str)})

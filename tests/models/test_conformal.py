@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from crepes import ConformalPredictiveSystem
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.conformal import Distribution, Known, Reporting, known_residuals
@@ -37,6 +37,7 @@ def covered(y: np.ndarray, interval: np.ndarray) -> np.ndarray:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([PLAIN, Reporting(1), Reporting(1, -1.0), Reporting(0, 0.0)]))
+@example(1530, Reporting(1, -1.0))  # the lower bound is infinite but for the reporting limit
 def test_what_a_result_needed_is_the_smallest_level_that_holds_it(seed: int, reporting: Reporting) -> None:
     rng = np.random.default_rng(seed)
     point = rng.normal(size=60)

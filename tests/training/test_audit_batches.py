@@ -83,11 +83,13 @@ def test_a_countdown_read_on_the_equipment_of_a_step() -> None:
     assert audit_features(honest, prepare_quality(honest, spec)).passed
 
 
-@pytest.mark.parametrize(("test_share", "told"), [(0.3, {"power"}), (0.35, {"power", "lots"})])
-def test_what_passed_is_evidence_and_lots_on_both_sides_are_told(test_share: float, told: set[str]) -> None:
-    """A lot is used in 15 batches: 105 batches are whole lots, 98 are not."""
-    split = {"test_share": test_share, "folds": 1}
-    evidence = train_quality(batches(), quality_spec(split=split)).evidence["audit"]
+@pytest.mark.parametrize(("used_in", "told"), [(15, {"power"}), (1000, {"power", "lots"})])
+def test_what_passed_is_evidence_and_lots_on_both_sides_are_told(used_in: int, told: set[str]) -> None:
+    """98 of 150 batches come before the test: one lot reaches over it, or the only lot is in all of them."""
+    plant = batches()
+    lots = plant.table("genealogy").assign(material_lot=[f"L{i // used_in}" for i in range(150)])
+    split = {"test_share": 0.35, "folds": 1}
+    evidence = train_quality(Frames({**plant.tables, "genealogy": lots}), quality_spec(split=split)).evidence["audit"]
     assert {c["check"] for c in evidence["checks"]} == {
         "future", "rows", "countdown", "target echo", "overlap", "serving", "power"}
     assert {f["check"] for f in evidence["findings"]} == told

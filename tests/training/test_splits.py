@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from models.split import Split
 from plant.errors import SteadylineError
 from tests.training.small import DAY, START
-from training.splits import calibration_start, folds
+from training.splits import MOST_LEFT_OUT, calibration_start, folds, on_both_sides
 from training.splits import test_start as first_test_moment
 
 END = START + 100 * DAY
@@ -46,3 +47,59 @@ def test_a_date_outside_the_data_is_refused(days: int) -> None:
 def test_calibration_is_the_end_of_the_training_period() -> None:
     at = calibration_start(START, START + 50 * DAY, Split(calibration_share=0.2))
     assert at == START + 40 * DAY
+
+
+def made(products: str, lines: str | None = None, days: list[float] | None = None) -> pd.DataFrame:
+    """One batch a day (or on the given days), each of a one-letter product on a one-letter line."""
+    count = len(products)
+    return pd.DataFrame({
+        "batch_id": [f"B{i:03d}" for i in range(count)], "product": list(products),
+        "line": list(lines or "1" * count), "started_at": [START + d * DAY for d in days or range(count)],
+    })
+
+
+def used(lots: str) -> pd.DataFrame:
+    return pd.DataFrame({"batch_id": [f"B{i:03d}" for i in range(len(lots))], "material_lot": list(lots)})
+
+
+def apart(batches: pd.DataFrame, lots: pd.DataFrame, first: int) -> list[int]:
+    """Numbers of the batches left out when the test begins with batch number `first`."""
+    ids = list(batches["batch_id"])
+    return sorted(ids.index(b) for b in on_both_sides(batches, lots, set(ids[:first]), set(ids[first:])))
+
+
+NO_LOTS = used("")
+
+
+@pytest.mark.parametrize(("batches", "lots", "first", "out"), [
+    (made("abababababab"), used("aaabbbbccccc"), 9, [7, 8]),
+    (made("abababababab"), used("aaabbbbbbbbb"), 9, []),  # lot b: more than a third would go
+    (made("aaaaaaaabbbb"), NO_LOTS, 9, [8]),
+    (made("aaaaaaaabbbb", "111111111222"), NO_LOTS, 9, []),  # another line: another campaign
+    (made("aaaaaaaabbbb", days=[*range(9), *range(17, 20)]), NO_LOTS, 9, []),  # a pause of more than a week
+    (made("aaaaaaaaaaaa"), NO_LOTS, 9, []),  # one campaign without an end
+    (made("aaaaaaabbbaa", "111111112111"), NO_LOTS, 9, [7]),
+])
+def test_lots_and_campaigns_stand_on_one_side(
+    batches: pd.DataFrame, lots: pd.DataFrame, first: int, out: list[int]
+) -> None:
+    assert apart(batches, lots, first) == out
+
+
+@given(st.integers(0, 10**6), st.integers(2, 60))
+def test_what_is_left_out_separates_lots_and_never_more_than_a_third(seed: int, first: int) -> None:
+    rng = np.random.default_rng(seed)
+    count = first + int(rng.integers(1, 30))
+    batches = made("".join(rng.choice(list("ab"), count)), "".join(rng.choice(list("12"), count)))
+    start = np.sort(rng.integers(0, 8, count)) if seed % 2 else rng.integers(0, 8, count)
+    lots = used("".join("abcdefgh"[i] for i in start))
+    out = apart(batches, lots, first)
+    assert len(out) <= MOST_LEFT_OUT * first
+    assert all(i < first for i in out)
+    held = [{lots["material_lot"][i] for i in part} for part in (set(range(first)) - set(out), range(first, count))]
+    for lot in held[0] & held[1]:  # what still is on both sides would have taken too much
+        members = {i for i in range(first) if lots["material_lot"][i] == lot}
+        assert len(members | set(out)) > MOST_LEFT_OUT * first
+    mixed = batches.sample(frac=1, random_state=seed)
+    assert on_both_sides(mixed, lots.sample(frac=1, random_state=seed), set(batches["batch_id"][:first]),
+                         set(batches["batch_id"][first:])) == {batches["batch_id"][i] for i in out}

@@ -249,9 +249,10 @@ def quality_targets(snapshot: Snapshot, attributes: Iterable[str], replicates: s
     replicates: of several valid results of a batch `last` (approved last), their `mean`, `min` or `max`; it is known
     when the last of them is approved, and its other columns are of that one.
 
-    Columns batch_id, attribute, value, unit, lower_spec, upper_spec, sampled_at, approved_at; sorted by attribute,
-    approval and batch. Invalidated and unapproved results are left out. Raises SteadylineError on an attribute that no
-    batch was tested for.
+    Columns batch_id, attribute, value, unit, lower_spec, upper_spec, sampled_at, approved_at, known_at (approved, or
+    corrected to what it is now: a look back at a time before must not use it); sorted by attribute, approval, batch.
+    Invalidated and unapproved results are left out. Raises SteadylineError on an attribute that no batch was tested
+    for.
     """
     return _targets(last_versions(snapshot, "lab_results"), attributes, replicates)
 
@@ -266,12 +267,14 @@ def _targets(frame: pd.DataFrame, attributes: Iterable[str], replicates: str) ->
     good = frame["attribute"].isin(wanted) & frame["value"].notna() & frame["approved_at"].notna()
     frame = frame[good & (frame["status"].astype(object) != "invalidated")]
     frame = frame.sort_values(["attribute", "batch_id", "approved_at", "result_id"], kind="stable")
+    frame["known_at"] = frame[["approved_at", "recorded_at"]].max(axis=1).astype(TIME_DTYPE)
     if replicates != "last":
-        frame["value"] = frame.groupby(["attribute", "batch_id"])["value"].transform(replicates)
+        for column, rule in (("value", replicates), ("known_at", "max")):
+            frame[column] = frame.groupby(["attribute", "batch_id"])[column].transform(rule)
     frame = frame.drop_duplicates(["attribute", "batch_id"], keep="last")
     frame = frame.sort_values(["attribute", "approved_at", "batch_id"], kind="stable")
-    names = ["batch_id", "attribute", "value", "unit", "lower_spec", "upper_spec", "sampled_at", "approved_at"]
-    return frame[names].reset_index(drop=True)
+    names = ["batch_id", "attribute", "value", "unit", "lower_spec", "upper_spec"]
+    return frame[[*names, "sampled_at", "approved_at", "known_at"]].reset_index(drop=True)
 
 
 def pass_fail_targets(snapshot: Snapshot, attributes: Iterable[str]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -81,17 +82,20 @@ class BatchBook:
         return passed[-1]
 
     def limits(self, batch_id: str, t: pd.Timestamp) -> Limits:
-        """Specification of each predicted attribute: of the batch itself, else the latest of its product before t.
+        """Specification of each predicted attribute that was in force at t, from samples taken before t.
 
-        A specification is agreed before the batch is made: its own is known although the result is not. Of other
-        batches of the product (which names the strength) those sampled before t count.
+        That of the batch's own latest sample, else of the batch of its product and recipe that was started last: a
+        strength may be either. A product without a sample of the recipe has the limits that all its recipes share, or
+        none. Where nothing was sampled yet, the batch's own later samples tell: it was agreed before the batch is made.
         """
-        product = str(self._batches[batch_id]["product"])
+        row = self._batches[batch_id]
         out: Limits = {}
         for attribute in self.attributes:
             own = self._limits.get(("batch", batch_id, attribute), [])
-            others = [(at, pair) for at, pair in self._limits.get(("product", product, attribute), []) if at < t]
-            out[attribute] = (own or others or [(t, (None, None))])[-1][1]
+            of_product = self._limits.get(("product", str(row["product"]), attribute), [])
+            before = [s for s in of_product if s.known < t]
+            found = _latest([s for s in own if s.known < t]) or _of_recipe(before, _word(row["recipe"]))
+            out[attribute] = found or (_latest(own) if own and not before else None) or (None, None)
         return out
 
     def trends(self, asked: Sequence[tuple[str, pd.Timestamp]]) -> list[Limits]:
@@ -102,7 +106,9 @@ class BatchBook:
             "t": pd.DatetimeIndex([t for _, t in asked], tz="UTC"),
         })
         targets = targets_of(self.snapshot, self.attributes, self.spec)
-        targets = targets.assign(product=targets["batch_id"].astype(str).map(products))
+        targets = targets.assign(
+            product=targets["batch_id"].astype(str).map(products), approved_at=targets["known_at"]
+        )
         out: list[Limits] = [{} for _ in asked]
         for attribute in self.attributes:
             found = trend_limits(rows, targets[targets["attribute"] == attribute])
@@ -114,7 +120,7 @@ class BatchBook:
         """Residuals of batches that came after the model's training, for each attribute at `gates`.
 
         They hold every approved result of this data version; the predictor uses for each batch only those that were
-        known before it passed its gate.
+        known before it passed its gate. A corrected result is known from its correction.
         """
         trained_until = pd.Timestamp(predictor.data["train_end"])
         for gate in gates:
@@ -136,9 +142,9 @@ class BatchBook:
                 continue
             of = targets[targets["attribute"] == attribute].drop_duplicates("batch_id").set_index("batch_id")
             found = rows["batch_id"].map(of["value"]).to_numpy(np.float64)
-            approved = pd.DatetimeIndex(rows["batch_id"].map(of["approved_at"]))
+            known = pd.DatetimeIndex(rows["batch_id"].map(of["known_at"]))
             out[attribute] = predictor.models[attribute, gate].history(
-                values, found, pd.DatetimeIndex(rows["t"]), approved
+                values, found, pd.DatetimeIndex(rows["t"]), known
             )
         return out
 
@@ -156,19 +162,54 @@ class BatchBook:
         """The gates that a batch passed before `t`, and when; none of a batch that is not there."""
         return [(gate, at) for gate, at in self._gates.get(batch_id, []) if at <= t]
 
-    def _specifications(self) -> dict[tuple[str, str, str], list[tuple[pd.Timestamp, Pair]]]:
-        """(kind, batch or product, attribute) -> when sampled, and the limits; in time order."""
-        results = _newest(self.snapshot.table("lab_results"), ["result_id"])
+    def _specifications(self) -> dict[tuple[str, str, str], list[_Specified]]:
+        """(kind, batch or product, attribute) -> what its samples say, every version of a row."""
+        results = self.snapshot.table("lab_results")
         results = results[results["batch_id"].notna() & (results["lower_spec"].notna() | results["upper_spec"].notna())]
-        results = results.sort_values("sampled_at", kind="stable")
-        out: dict[tuple[str, str, str], list[tuple[pd.Timestamp, Pair]]] = {}
-        columns = ("batch_id", "attribute", "sampled_at", "lower_spec", "upper_spec")
-        for batch_id, attribute, at, low, high in zip(*(results[c] for c in columns), strict=True):
+        known = results[["sampled_at", "recorded_at"]].max(axis=1)
+        out: dict[tuple[str, str, str], list[_Specified]] = {}
+        columns = ("batch_id", "attribute", "lower_spec", "upper_spec")
+        for batch_id, attribute, low, high, at in zip(*(results[c] for c in columns), known, strict=True):
             limits = (None if pd.isna(low) else float(low), None if pd.isna(high) else float(high))
-            product = str(self._batches.get(str(batch_id), {}).get("product", ""))
-            for kind, name in (("batch", str(batch_id)), ("product", product)):
-                out.setdefault((kind, name, str(attribute)), []).append((at, limits))
+            of = self._batches.get(str(batch_id), {})
+            begun = of.get("started_at", pd.NaT)
+            one = _Specified(_NEVER if pd.isna(begun) else begun, at, _word(of.get("recipe")), limits)
+            for kind, name in (("batch", str(batch_id)), ("product", str(of.get("product", "")))):
+                out.setdefault((kind, name, str(attribute)), []).append(one)
         return out
+
+
+@dataclass(frozen=True)
+class _Specified:
+    """Limits that a sample carries: of a batch begun when, known when (sampled, or the row corrected), of a recipe."""
+
+    begun: pd.Timestamp
+    known: pd.Timestamp
+    recipe: str
+    limits: Pair
+
+
+_NEVER = pd.Timestamp("1677-09-22", tz="UTC")
+
+
+def _latest(samples: Sequence[_Specified]) -> Pair | None:
+    """Limits of the batch that was started last, of its sample taken last."""
+    return max(samples, key=lambda s: (s.begun, s.known)).limits if samples else None
+
+
+def _of_recipe(samples: Sequence[_Specified], recipe: str) -> Pair | None:
+    """The latest limits of a recipe; of another one where all recipes agree. None where that cannot be told."""
+    by: dict[str, list[_Specified]] = {}
+    for sample in samples:
+        by.setdefault(sample.recipe, []).append(sample)
+    if recipe in by:
+        return _latest(by[recipe])
+    shared = {_latest(some) for some in by.values()}
+    return shared.pop() if len(shared) == 1 else None
+
+
+def _word(value: Any) -> str:
+    return "" if value is None or pd.isna(value) else str(value)
 
 
 def _newest(frame: pd.DataFrame, key: list[str]) -> pd.DataFrame:

@@ -9,8 +9,6 @@ It stands where an `AttributeModel` does: a result is 0 (passed) or 1 (failed), 
 
 from __future__ import annotations
 
-import itertools
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,12 +19,14 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.isotonic import isotonic_regression
 
-from models import boosting
+from models import rolling
 from models.conformal import Floats, Reporting
-from models.quality import DEFAULTS, History, scale
+from models.rolling import DEFAULTS, History, scale
 from plant.errors import SteadylineError
 
 LIMIT = 0.5
+#: Unit of what is expected of such a test: the mean of results that are 0 or 1.
+PROBABILITY = "probability of failing"
 _LEAST_EACH = 5  # passed and failed batches below which nothing can be learnt
 
 
@@ -104,18 +104,13 @@ class PassFailModel(ClassifierMixin, BaseEstimator):
 
         Raises SteadylineError `too_few_results`, `bad_labels`.
         """
-        x, failed = boosting.matrix(X).copy(), np.asarray(y, dtype=np.float64)
-        made = scale(at) if at is not None else np.arange(len(x), dtype=np.float64)
-        known = scale(known_at) if known_at is not None else np.nextafter(made, np.inf)
-        taught = np.ones(len(x), dtype=bool) if learn is None else np.asarray(learn, dtype=bool)
-        shaped = failed.shape == made.shape == known.shape == taught.shape == (len(x),)
-        if not shaped or not np.isin(failed[~np.isnan(failed)], (0.0, 1.0)).all():
-            raise SteadylineError("bad_labels", f"Found {len(x)} rows and {failed.shape} results.",
+        rows = rolling.examples(X, y, at, known_at, learn)
+        x, failed, made, known, taught = rows.x, rows.y, rows.made, rows.known, rows.taught
+        given = np.asarray(y, dtype=np.float64)
+        if not np.isin(given[~np.isnan(given)], (0.0, 1.0)).all():
+            raise SteadylineError("bad_labels", f"Found the results {np.unique(given)[:5]}.",
                                   "0 (passed), 1 (failed) or none, one for each row")
-        self.n_features_in_, self.classes_ = x.shape[1], np.array([0.0, 1.0])
-        keep = np.flatnonzero(np.isfinite(failed) & np.isfinite(made) & np.isfinite(known))
-        keep = keep[np.argsort(made[keep], kind="stable")]
-        x, failed, made, known, taught = x[keep], failed[keep], made[keep], known[keep], taught[keep]
+        self.n_features_in_, self.classes_ = rows.features, np.array([0.0, 1.0])
         least = int(min(failed[taught].sum(), (1 - failed[taught]).sum()))
         if taught.sum() < self.min_rows or least < _LEAST_EACH:
             found = f"{taught.sum()} batches to learn from were tested, {int(failed[taught].sum())} failed."
@@ -133,12 +128,10 @@ class PassFailModel(ClassifierMixin, BaseEstimator):
         return self
 
     def _rolling(self, x: Floats, y: Floats, made: Floats, known: Floats) -> Floats:
-        cuts = np.unique(np.linspace(max(self.min_rows // 2, int(len(y) * 0.35)), len(y), self.blocks + 1).astype(int))
         out = np.full(len(y), np.nan)
-        for a, b in itertools.pairwise(cuts):
-            past = np.flatnonzero(known[:a] <= made[a])
-            if len(past) >= self.min_rows // 4 and 0 < y[past].sum() < len(past):
-                out[a:b] = self._raw(self._train(x[past], y[past], kept=False), x[a:b])
+        for block, past in rolling.blocks(made, known, self.blocks, self.min_rows):
+            if 0 < y[past].sum() < len(past):
+                out[block] = self._raw(self._train(x[past], y[past], kept=False), x[block])
         if not np.isfinite(out).any():
             raise SteadylineError("too_few_results", "No failed and passed result was known before a later block.",
                                   "results of both kinds that become known while batches still go on")
@@ -146,18 +139,16 @@ class PassFailModel(ClassifierMixin, BaseEstimator):
 
     def _train(self, x: Floats, y: Floats, *, kept: bool = True) -> list[lgb.Booster]:
         settings = {**DEFAULTS, **(self.params or {}), "objective": "binary"}
-        settings["min_data_in_leaf"] = min(int(settings["min_data_in_leaf"]), max(2, len(x) // 10))
-        return [boosting.train(x, y, settings, self.rounds, seed=self.seed + 101 * m, num_threads=self.num_threads,
-                               kept=kept) for m in range(self.members if kept else min(self.members, 2))]
+        return rolling.members(x, y, settings, self.rounds, seed=self.seed, count=self.members,
+                               num_threads=self.num_threads, kept=kept)
 
     def _raw(self, boosters: list[lgb.Booster], x: Floats) -> Floats:
         return np.asarray(np.mean([b.predict(x, raw_score=True, num_threads=1) for b in boosters], axis=0))
 
     def scores(self, X: ArrayLike) -> Floats:
         """(n,): log-odds of failing before calibration."""
-        if not hasattr(self, "boosters_"):
-            raise SteadylineError("not_fitted", "The attribute's model was not trained.", "", "Call fit first.")
-        return self._raw(self.boosters_, boosting.matrix(X, self.n_features_in_))
+        x = rolling.checked(self, X)
+        return self._raw(self.boosters_, x)
 
     def predict(self, X: ArrayLike) -> Floats:
         """(n,): P(fail), calibrated on the results of the training."""
@@ -189,34 +180,19 @@ class PassFailModel(ClassifierMixin, BaseEstimator):
 
     def contributions(self, X: ArrayLike) -> Floats:
         """(n, p + 1): TreeSHAP contributions to the log-odds before calibration; the last is the expectation."""
-        x = boosting.matrix(X, self.n_features_in_)
+        x = rolling.checked(self, X)
         parts = [np.asarray(b.predict(x, pred_contrib=True, num_threads=1)) for b in self.boosters_]
         return np.asarray(np.mean(parts, axis=0), dtype=np.float64)
 
     def save(self, folder: Path | str) -> list[str]:
         """Write pass_fail.json and pass_fail.<member>.txt into `folder`; their names."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        names = [f"pass_fail.{m}.txt" for m in range(len(self.boosters_))]
-        for name, booster in zip(names, self.boosters_, strict=True):
-            boosting.write(booster, folder / name)
-        settings = {**self.get_params(), "params": dict(self.params or {}), "unused": list(self.unused)}
-        del settings["num_threads"]
-        state = {"settings": settings, "n_features": self.n_features_in_, "errors": self.errors_,
-                 **{name: getattr(self, f"{name}_").tolist() for name in _KEPT}}
-        (folder / "pass_fail.json").write_bytes(json.dumps(state, sort_keys=True, indent=1).encode("utf-8"))
-        return ["pass_fail.json", *names]
+        return rolling.write(self, folder, "pass_fail", {}, _KEPT)
 
     @classmethod
     def load(cls, folder: Path | str) -> PassFailModel:
         """Read what `save` wrote."""
-        folder = Path(folder)
-        state = json.loads((folder / "pass_fail.json").read_text(encoding="utf-8"))
-        model = cls(**state["settings"])
-        model.n_features_in_, model.errors_, model.classes_ = state["n_features"], state["errors"], np.array([0.0, 1.0])
-        for name in _KEPT:
-            setattr(model, f"{name}_", np.asarray(state[name], dtype=np.float64))
-        model.boosters_ = [boosting.read(folder / f"pass_fail.{m}.txt") for m in range(model.members)]
+        model, _ = rolling.read(cls, folder, "pass_fail", _KEPT)
+        model.classes_ = np.array([0.0, 1.0])
         return model
 
 

@@ -27,7 +27,7 @@ from models.calibration import Calibration
 from models.decision import Threshold, decide
 from models.explain import Reason, reasons
 from models.hazard import HazardModel
-from models.pass_fail import LIMIT, PassFail, PassFailModel
+from models.pass_fail import LIMIT, PROBABILITY, PassFail, PassFailModel
 from models.quality import AttributeModel, History
 from models.similar import profiles
 from models.spec import FailureSpec, ModelSpec, QualitySpec, parse_model_spec
@@ -192,6 +192,9 @@ class QualityPredictor:
         no specification is known. times: (n,) when each gate was passed; only residuals known before count. later:
         (attribute, gate) -> results known since the training (they move intervals, never the expected value). trends:
         like limits, what the product's own history makes usual (`features.trend`).
+        Of an attribute whose `target` is `pass_fail` (results 0 passed, 1 failed) `expected` is the probability of
+        failing, an interval holds the results that are that likely together ([0, 0] passes, [1, 1] fails, [0, 1] either
+        may come), `prob_bounds` are the two of Venn-Abers, and there are no limits. Others have no `prob_bounds`.
         Raises SteadylineError (`unknown_gate`) for a gate without a model.
         """
         unknown = sorted(set(gates) - {gate for _, gate in self.parts})
@@ -213,7 +216,9 @@ class QualityPredictor:
         return out
 
     def headline(self, values: Floats, gates: Sequence[str] = ()) -> dict[str, Floats]:
-        """The figures that drift is watched on: expected result of each attribute at its row's gate, (n,) each."""
+        """The figures that drift is watched on, (n,) each: of each attribute at its row's gate the expected result, or
+        the probability of failing.
+        """
         out = {}
         for attribute in self.attributes:
             found = np.full(len(values), np.nan)
@@ -221,12 +226,19 @@ class QualityPredictor:
                 rows = np.flatnonzero(np.array([g == gate for g in gates]))
                 if (attribute, gate) in self.models:
                     found[rows] = self.models[attribute, gate].predict(values[rows])
-            out[f"expected {attribute}"] = found
+            passes = any(isinstance(m, PassFailModel) for (a, _), m in self.models.items() if a == attribute)
+            out[f"{PROBABILITY if passes else 'expected'} {attribute}"] = found
         return out
 
     def profiles(self, attribute: str, gate: str, values: Floats) -> tuple[list[str], Floats]:
         """Groups and reason profiles (n, groups) of rows (n, p): `models.similar.profiles`."""
         return profiles(self.features, self.models[attribute, gate].contributions(values))
+
+    def profile_unit(self, attribute: str, gate: str) -> str:
+        """Unit of reason profiles and of their distances."""
+        if isinstance(self.models[attribute, gate], PassFailModel):
+            return "log-odds of failing"
+        return str(self.parts[attribute, gate]["unit"])
 
     def importance(self) -> Floats:
         """(p,): gain of each feature, as a share of its attribute's, summed over attributes and gates."""
@@ -245,6 +257,7 @@ class QualityPredictor:
         (low, high), trend = _columns(bounds), _columns(usual)
         found = model.predict_distribution(values, at, later)
         passes = isinstance(found, PassFail)
+        target, unit = ("pass_fail", PROBABILITY) if passes else ("numeric", part["unit"])
         if passes:  # nothing is specified in numbers: one result that failed is outside
             low, high = np.full(len(values), np.nan), np.full(len(values), LIMIT)
             trend = (low, np.full(len(values), np.nan))
@@ -254,13 +267,13 @@ class QualityPredictor:
             self.features, values, model.contributions(values), self.reference[gate],
             target=f"the log-odds of failing {attribute}" if passes else f"the expected {attribute}",
         )
-        sure = found.bounds if isinstance(found, PassFail) else np.full((len(values), 2), np.nan)
+        sure = found.bounds.tolist() if isinstance(found, PassFail) else [None] * len(values)
         return [
             {
-                "attribute": attribute, "unit": part["unit"], "expected": _finite(found.point[i]),
+                "attribute": attribute, "target": target, "unit": unit, "expected": _finite(found.point[i]),
                 "interval_50": [_finite(v) for v in narrow[i]], "interval_80": [_finite(v) for v in middle[i]],
                 "interval_90": [_finite(v) for v in wide[i]],
-                "prob_out_of_spec": _finite(outside[i]), "prob_bounds": [_finite(v) for v in sure[i]],
+                "prob_out_of_spec": _finite(outside[i]), "prob_bounds": sure[i],
                 "lower_spec": _finite(low[i]), "upper_spec": None if passes else _finite(high[i]),
                 "prob_out_of_trend": _finite(untrended[i]),
                 "lower_trend": _finite(trend[0][i]), "upper_trend": _finite(trend[1][i]),

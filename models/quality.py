@@ -14,32 +14,27 @@ the same answer.
 
 from __future__ import annotations
 
-import itertools
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import lightgbm as lgb
 import numpy as np
-import pandas as pd
 from crepes import ConformalPredictiveSystem
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 
-from models import boosting
+from models import boosting, rolling
 from models.conformal import Distribution, Known, Reporting, known_residuals
+from models.rolling import DEFAULTS, History, scale
 from plant.errors import SteadylineError
+
+__all__ = ["DEFAULTS", "AttributeModel", "History"]
 
 Floats = NDArray[np.float64]
 Target = Literal["auto", "level", "delta"]
 
-# small data: many weak, random trees; the absolute error does not chase single odd results
-DEFAULTS: dict[str, Any] = {
-    "objective": "l1", "learning_rate": 0.03, "num_leaves": 7, "min_data_in_leaf": 10, "feature_fraction": 0.8,
-    "bagging_fraction": 0.8, "bagging_freq": 1, "lambda_l2": 1.0, "extra_trees": True,
-}
 #: `auto` follows a naive forecast only where its rolling-origin error is smaller by a tenth: a difference within the
 #: noise of a few hundred results would choose by chance.
 _CLEARLY = 0.9
@@ -47,22 +42,6 @@ _CLEARLY = 0.9
 _TAIL = 5
 #: Share of results at the smallest value from which on that value is the laboratory's reporting limit.
 _AT_FLOOR = 0.05
-
-
-@dataclass(frozen=True)
-class History:
-    """Residuals (result − prediction of this model) of results known after the training.
-
-    residual, at (when the prediction was made), known_at (when the result was approved), point (the prediction; None:
-    not told, so that rounding cannot be considered): (h,) each. `at` and `known_at` on the scale of the fit: times, or
-    numbers such as a batch order. A model remembers what follows from the history it was given last: give a new one
-    instead of changing the arrays.
-    """
-
-    residual: ArrayLike
-    at: ArrayLike
-    known_at: ArrayLike
-    point: ArrayLike | None = None
 
 
 class AttributeModel(RegressorMixin, BaseEstimator):
@@ -107,21 +86,13 @@ class AttributeModel(RegressorMixin, BaseEstimator):
         learn: (n,) rows that the trees learn from, None: all; the others tell only how large errors were.
         Raises SteadylineError `too_few_results`, `bad_labels`.
         """
-        x, values = boosting.matrix(X), np.asarray(y, dtype=np.float64)
-        made = scale(at) if at is not None else np.arange(len(x), dtype=np.float64)
-        known = scale(known_at) if known_at is not None else np.nextafter(made, np.inf)
-        taught = np.ones(len(x), dtype=bool) if learn is None else np.asarray(learn, dtype=bool)
-        if not values.shape == made.shape == known.shape == taught.shape == (len(x),):
-            raise SteadylineError("bad_labels", f"Found {len(x)} rows, {values.shape} results, {made.shape} times.",
-                                  "one of each for a row")
-        self.n_features_in_ = x.shape[1]
-        keep = np.flatnonzero(np.isfinite(values) & np.isfinite(made) & np.isfinite(known))
-        keep = keep[np.argsort(made[keep], kind="stable")]
-        if taught[keep].sum() < self.min_rows:
-            found = f"{taught[keep].sum()} batches to learn from have a result of this attribute."
+        rows = rolling.examples(X, y, at, known_at, learn)
+        x, values, made, known, taught = rows.x, rows.y, rows.made, rows.known, rows.taught
+        self.n_features_in_ = rows.features
+        if taught.sum() < self.min_rows:
+            found = f"{taught.sum()} batches to learn from have a result of this attribute."
             raise SteadylineError("too_few_results", found, f"at least {self.min_rows}",
                                   "Load a longer history or leave the attribute out.")
-        x, values, made, known, taught = x[keep], values[keep], made[keep], known[keep], taught[keep]
         self.fallback_ = float(np.median(values))
         self.reporting_ = _reporting(values)
         base = self._base(x)
@@ -153,15 +124,10 @@ class AttributeModel(RegressorMixin, BaseEstimator):
     def _rolling(self, x: Floats, y: Floats, made: Floats, known: Floats, base: Floats, target: str) -> Floats:
         """Out-of-time predictions; NaN for the first rows, which nothing earlier can predict."""
         minus = base if target == "delta" else np.zeros(len(y))
-        start = max(self.min_rows // 2, int(len(y) * 0.35))
-        cuts = np.unique(np.linspace(start, len(y), self.blocks + 1).astype(int))
         out = np.full(len(y), np.nan)
-        for a, b in itertools.pairwise(cuts):
-            past = np.flatnonzero(known[:a] <= made[a])
-            if len(past) < self.min_rows // 4:
-                continue
+        for block, past in rolling.blocks(made, known, self.blocks, self.min_rows):
             boosters = self._train(x[past], y[past] - minus[past], kept=False)
-            out[a:b] = minus[a:b] + _mean_prediction(boosters, x[a:b], 1)
+            out[block] = minus[block] + _mean_prediction(boosters, x[block], 1)
         if not np.isfinite(out).any():
             raise SteadylineError("too_few_results", "No result was known before any later block began.",
                                   "results that become known while batches still go on",
@@ -170,19 +136,16 @@ class AttributeModel(RegressorMixin, BaseEstimator):
 
     def _train(self, x: Floats, y: Floats, *, kept: bool = True) -> list[lgb.Booster]:
         settings = {**DEFAULTS, **(self.params or {})}
-        settings["min_data_in_leaf"] = min(int(settings["min_data_in_leaf"]), max(2, len(x) // 10))
         if settings["objective"] == "huber":  # its width is in the unit of y
             settings.setdefault("alpha", 0.5 * float(np.std(y)) or 1.0)
-        members = self.members if kept else min(self.members, 2)  # what only makes residuals may scatter a little more
-        return [boosting.train(x, y, settings, self.rounds, seed=self.seed + 101 * m, num_threads=self.num_threads,
-                               kept=kept)
-                for m in range(members)]
+        return rolling.members(x, y, settings, self.rounds, seed=self.seed, count=self.members,
+                               num_threads=self.num_threads, kept=kept)
 
     # ---- predicting ------------------------------------------------------------------------------
 
     def predict(self, X: ArrayLike) -> Floats:
         """(n,): expected result in the unit of y."""
-        x = self._checked(X)
+        x = rolling.checked(self, X)
         return _mean_prediction(self.boosters_, x, self._threads(x)) + self._offset(x)
 
     def residuals(self, X: ArrayLike, y: ArrayLike) -> Floats:
@@ -233,7 +196,7 @@ class AttributeModel(RegressorMixin, BaseEstimator):
 
         With target `delta` the naive forecast's own part stands in the column it was read from.
         """
-        x = self._checked(X)
+        x = rolling.checked(self, X)
         parts = [np.asarray(b.predict(x, pred_contrib=True, num_threads=self._threads(x))) for b in self.boosters_]
         out = np.mean(parts, axis=0)
         if self.target_ == "delta":
@@ -282,11 +245,6 @@ class AttributeModel(RegressorMixin, BaseEstimator):
     def _offset(self, x: Floats) -> Floats | float:
         return self._base(x) if self.target_ == "delta" else 0.0
 
-    def _checked(self, X: ArrayLike) -> Floats:
-        if not hasattr(self, "boosters_"):
-            raise SteadylineError("not_fitted", "The attribute's model was not trained.", "", "Call fit first.")
-        return boosting.matrix(X, self.n_features_in_)
-
     def _threads(self, x: Floats) -> int:
         return 1 if len(x) <= 256 else boosting.threads(self.num_threads)
 
@@ -294,35 +252,17 @@ class AttributeModel(RegressorMixin, BaseEstimator):
 
     def save(self, folder: Path | str) -> list[str]:
         """Write attribute.json and attribute.<member>.txt into `folder`; their names."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        names = [f"attribute.{m}.txt" for m in range(len(self.boosters_))]
-        for name, booster in zip(names, self.boosters_, strict=True):
-            boosting.write(booster, folder / name)
-        settings = {**self.get_params(), "params": dict(self.params or {}), "base_columns": list(self.base_columns),
-                    "unused": list(self.unused)}
-        del settings["num_threads"]
-        state = {
-            "settings": settings, "n_features": self.n_features_in_, "target": self.target_, "errors": self.errors_,
-            "fallback": self.fallback_, "base_mean": self.base_mean_, "reporting": asdict(self.reporting_),
-            **{name: getattr(self, f"{name}_").tolist() for name in _KEPT},
-        }
-        (folder / "attribute.json").write_bytes(json.dumps(state, sort_keys=True, indent=1).encode("utf-8"))
-        return ["attribute.json", *names]
+        state = {"target": self.target_, "fallback": self.fallback_, "base_mean": self.base_mean_,
+                 "reporting": asdict(self.reporting_)}
+        return rolling.write(self, folder, "attribute", state, _KEPT)
 
     @classmethod
     def load(cls, folder: Path | str) -> AttributeModel:
         """Read what `save` wrote."""
-        folder = Path(folder)
-        state = json.loads((folder / "attribute.json").read_text(encoding="utf-8"))
-        model = cls(**state["settings"])
-        model.n_features_in_, model.target_, model.errors_ = state["n_features"], state["target"], state["errors"]
-        model.fallback_, model.base_mean_ = state["fallback"], state["base_mean"]
-        for name in _KEPT:
-            setattr(model, f"{name}_", np.asarray(state[name], dtype=np.float64))
+        model, state = rolling.read(cls, folder, "attribute", _KEPT)
+        model.target_, model.fallback_, model.base_mean_ = state["target"], state["fallback"], state["base_mean"]
         model.reporting_ = Reporting(**state["reporting"])
         model._prepare()
-        model.boosters_ = [boosting.read(folder / f"attribute.{m}.txt") for m in range(model.members)]
         return model
 
 
@@ -338,14 +278,3 @@ def _reporting(values: Floats) -> Reporting:
     decimals = next((d for d in range(7) if np.allclose(values, np.round(values, d), rtol=0.0, atol=1e-9)), None)
     least = float(values.min())
     return Reporting(decimals, least if decimals is not None and np.mean(values == least) >= _AT_FLOOR else None)
-
-
-def scale(values: ArrayLike) -> Floats:
-    """Times (with a zone) as microseconds, numbers as they are; not known stays NaN."""
-    array = np.asarray(values)
-    if array.dtype.kind in "iuf":
-        return array.astype(np.float64)
-    times = pd.DatetimeIndex(values)
-    if times.tz is None:
-        raise SteadylineError("naive_time", "The times of the batches have no time zone.", "times with their zone")
-    return np.where(times.isna(), np.nan, times.as_unit("us").asi8.astype(np.float64))

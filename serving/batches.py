@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from features.asof import as_of
-from features.assemble import FeaturePlan, batch_matrix
 from features.labels import gate_times
 from features.trend import trend_limits
 from models.predict import QualityPredictor
@@ -20,19 +20,23 @@ from plant.snapshot import SnapshotLike
 
 Pair = tuple[float | None, float | None]
 Limits = dict[str, Pair]
+#: Feature rows (n, p) of batches at a gate, at the times they passed it.
+Rows = Callable[[Sequence[str], str, Sequence[pd.Timestamp]], np.ndarray]
 
 
 class BatchBook:
     """Batches of one data version, as one quality model sees them."""
 
-    def __init__(self, site: str, snapshot: SnapshotLike, predictor: QualityPredictor):
+    def __init__(self, site: str, snapshot: SnapshotLike, predictor: QualityPredictor, rows: Rows):
         spec = predictor.spec
         self.site, self.snapshot, self.spec = site, snapshot, spec
         self.attributes = predictor.attributes
         batches = _newest(snapshot.table("batches"), ["batch_id"])
         self._batches = {str(row["batch_id"]): row for row in batches.to_dict("records")}
         self._covered = {name for name, row in self._batches.items() if spec.population.covers(str(row["product"]))}
+        self._rows = rows
         self._later: dict[str, dict[str, History]] = {}
+        self._lock = threading.Lock()
         gates = gate_times(snapshot, spec.gates).sort_values("t", kind="stable")
         self._gates: dict[str, list[tuple[str, pd.Timestamp]]] = {}
         for batch_id, gate, t in zip(gates["batch_id"], gates["gate"], gates["t"], strict=True):
@@ -55,6 +59,10 @@ class BatchBook:
             if name in self._covered and self.passed(name, t)
             and not wanted <= known.get(name, set())
         ]
+
+    def holds(self, batch_id: str) -> bool:
+        """Whether it is a batch of this data version."""
+        return batch_id in self._batches
 
     def gate(self, batch_id: str, t: pd.Timestamp) -> tuple[str, pd.Timestamp]:
         """The last gate that the batch passed before `t`, and when. Raises UnknownId or NotReady (`no_gate_yet`)."""
@@ -102,9 +110,7 @@ class BatchBook:
                 told[attribute] = (None, None) if np.isnan(low) else (float(low), float(high))
         return out
 
-    def later(
-        self, plan: FeaturePlan, predictor: QualityPredictor, gates: Sequence[str]
-    ) -> dict[tuple[str, str], History]:
+    def later(self, predictor: QualityPredictor, gates: Sequence[str]) -> dict[tuple[str, str], History]:
         """Residuals of batches that came after the model's training, for each attribute at `gates`.
 
         They hold every approved result of this data version; the predictor uses for each batch only those that were
@@ -112,18 +118,17 @@ class BatchBook:
         """
         trained_until = pd.Timestamp(predictor.data["train_end"])
         for gate in gates:
-            if gate not in self._later:
-                self._later[gate] = self._residuals(plan, predictor, gate, trained_until)
+            with self._lock:
+                if gate not in self._later:
+                    self._later[gate] = self._residuals(predictor, gate, trained_until)
         return {(a, g): history for g in gates for a, history in self._later[g].items()}
 
-    def _residuals(
-        self, plan: FeaturePlan, predictor: QualityPredictor, gate: str, since: pd.Timestamp
-    ) -> dict[str, History]:
+    def _residuals(self, predictor: QualityPredictor, gate: str, since: pd.Timestamp) -> dict[str, History]:
         rows = gate_times(self.snapshot, [gate])
         rows = rows[(rows["t"] >= since) & rows["batch_id"].isin(self._covered)].reset_index(drop=True)
         if rows.empty:
             return {}
-        values = batch_matrix(self.snapshot, plan, rows).values
+        values = self._rows(rows["batch_id"].astype(str).tolist(), gate, list(rows["t"]))
         targets = targets_of(self.snapshot, self.attributes, self.spec)
         out = {}
         for attribute in self.attributes:

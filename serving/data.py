@@ -120,6 +120,12 @@ class Data:
                 self._whole = LiveSnapshot(self.snapshot, self._entries, self.version, self.end)
             return self._whole
 
+    def came_live(self, table: str, column: str, word: str) -> bool:
+        """Whether a row of the live log holds a word."""
+        with self._lock:
+            entries = [e.rows for e in self._entries if e.table == table]
+        return any(bool((rows[column].astype(object) == word).any()) for rows in entries)
+
     def _note(self, entry: Entry) -> None:
         """When its rows happened and became known: for `end` and `freshness`."""
         known = micros(entry.rows["recorded_at"], ALWAYS)

@@ -29,7 +29,8 @@ from plant.home import reports_folder
 from plant.site import Site
 from plant.snapshot import SnapshotLike
 from serving.data import SiteData
-from serving.scoring import CHAMPION, Scorer, Served
+from serving.rows import Served
+from serving.scoring import CHAMPION, Scorer
 
 MOST_COLUMNS, SPANS, MOST_ROWS = 30, 12, 6000
 # Few spans fit into a short history, and the farthest of few is soon passed by chance

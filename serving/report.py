@@ -9,7 +9,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from serving.words import ATTENTION, days, decision_risk, limits, number, percent, stage, worst_attribute
+from serving.words import (
+    ATTENTION,
+    days,
+    decision_risk,
+    expectation,
+    number,
+    percent,
+    specified,
+    stage,
+    worst_attribute,
+)
 
 _ACTION = {"open_order": "[red]open an order[/]", "watch": "[yellow]watch[/]", "none": "[dim]nothing to do[/]"}
 _RATES = {"class": " (rates of its class)", "population": " (rates of all equipment)"}  # nothing of it is known
@@ -63,15 +73,16 @@ def render_batches(console: Console, scores: Sequence[Mapping[str, Any]], most: 
     rows.sort(key=lambda r: (ATTENTION[r[0]["verdict"]], -(r[0]["prob_out_of_spec"] or 0.0), str(r[1]["batch_id"])))
     _head(console, "Batches with results outstanding", rows[0][1], f"{min(most, len(rows))} of {len(rows)} batches")
     for place, (worst, score) in enumerate(rows[:most], 1):
-        low, high = worst["interval_90"]
-        allowed = limits(worst["lower_spec"], worst["upper_spec"])
+        expected, sure = expectation(worst)
         outside = worst["prob_out_of_spec"]
-        risk = "" if outside is None else f"{_bar(outside)} [bold]{percent(outside)}[/] out of spec  "
+        risk = "" if outside is None else f"{_bar(outside)} [bold]{percent(outside)}[/] out of spec "
+        told = f"expected {expected} ({sure}; limits {specified(worst)})"
+        if worst["target"] == "pass_fail":
+            risk, told = _bar(outside), f"{expected} ({sure})"
         console.print(
             f"[bold]{place:>3}. {escape(str(score['batch_id']))}[/] [dim]{escape(str(score['product']))}, "
-            f"{escape(stage(str(score['gate'])))}[/]  {risk}[bold]{escape(str(worst['attribute']))}[/] expected "
-            f"{number(worst['expected'])} {escape(str(worst['unit']))} ({number(low)} to {number(high)}; "
-            f"limits {allowed})  {_VERDICT[worst['verdict']]}", highlight=False,
+            f"{escape(stage(str(score['gate'])))}[/]  {risk} [bold]{escape(str(worst['attribute']))}[/] "
+            f"{escape(told)}  {_VERDICT[worst['verdict']]}", highlight=False,
         )
         _reasons(console, worst["reasons"])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
@@ -42,6 +42,69 @@ class BatchesRequest(BaseModel):
     batch_ids: Annotated[Names | None, Field(description="Empty: all batches with a result outstanding.")] = None
     model: ModelName = None
     as_of: AsOf = None
+
+
+Interval = Annotated[list[float | None], Field(min_length=2, max_length=2)]
+_RESULT = (
+    "Closed interval of the result; null: no bound. Of pass_fail [0, 0]: passes, [1, 1]: fails, [0, 1]: either may be."
+)
+
+
+class AttributeScore(BaseModel):
+    """What the laboratory will find: a value (numeric), or whether the test fails (pass_fail: 1 failed, 0 passed)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    attribute: str
+    target: Literal["numeric", "pass_fail"]
+    unit: Annotated[str, Field(description="Of `expected`; of pass_fail `probability of failing`.")]
+    expected: Annotated[float | None, Field(description="Expected value; of pass_fail the probability of failing.")]
+    interval_50: Annotated[Interval, Field(description=_RESULT)]
+    interval_80: Annotated[Interval, Field(description=_RESULT)]
+    interval_90: Annotated[Interval, Field(description=_RESULT)]
+    prob_out_of_spec: Annotated[
+        float | None, Field(description="Of pass_fail the probability of failing; null: nothing is specified.")
+    ]
+    prob_bounds: Annotated[
+        Interval | None,
+        Field(description="Of pass_fail the two probabilities of Venn-Abers: the farther apart, the less sure."),
+    ]
+    lower_spec: Annotated[float | None, Field(description="Null: none; always of pass_fail.")]
+    upper_spec: Annotated[float | None, Field(description="Null: none; always of pass_fail.")]
+    prob_out_of_trend: Annotated[
+        float | None, Field(description="Null: too few earlier results of the product; always of pass_fail.")
+    ]
+    lower_trend: float | None
+    upper_trend: float | None
+    verdict: Annotated[
+        Literal["out_of_spec_expected", "at_risk", "in_spec_expected", "no_limits", "undecided"],
+        Field(
+            description="out_of_spec_expected: the expected value lies outside, of pass_fail failing is likelier than "
+            "passing. at_risk: the 90 % interval reaches outside, of pass_fail failing has a probability above 5 %."
+        ),
+    ]
+    reasons: list[dict[str, Any]]
+
+
+class BatchScore(BaseModel):
+    """A batch at the last stage gate it had passed, with the model and the data it was scored from."""
+
+    model_config = ConfigDict(extra="allow")
+
+    batch_id: str
+    gate: str
+    gate_time: str
+    as_of: str
+    model: str
+    model_version: str
+    data_version: str
+    attributes: list[AttributeScore]
+
+
+class BatchScores(BaseModel):
+    """The answer: one score for each batch."""
+
+    scores: list[BatchScore]
 
 
 class Scores(BaseModel):

@@ -1,15 +1,16 @@
 """From an id to a score: resolve the version, assemble what was known, predict, explain, decide, keep a record.
 
 A score is made by one model version from one data version; both are in the answer. Feature rows are kept in
-memory, because what was known before a time at one data version never changes.
+memory, because what was known before a time at one data version never changes. What is said of batches rests on the
+load alone: rows of the live log neither change it nor cost anything.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +21,6 @@ import numpy as np
 import pandas as pd
 from sqlalchemy.engine import Connection, Engine
 
-from features.assemble import Matrix, batch_matrix
 from governance import scores, versions
 from governance.database import appending_to_log, connect, reading
 from governance.versions import ModelVersion
@@ -32,19 +32,12 @@ from plant.site import Site
 from serving.batches import BatchBook, Limits
 from serving.data import Data, SiteData
 from serving.plans import Plans
+from serving.profiles import Floats, Passed, Profiles
+from serving.rows import CACHED_ROWS, FeatureRows, Served, made_by
 
+_log = logging.getLogger(__name__)
 CHAMPION = "champion"
-CACHED_ROWS = 50_000
 P = TypeVar("P", FailurePredictor, QualityPredictor)
-
-
-@dataclass(frozen=True)
-class Served:
-    """A version in memory."""
-
-    version: ModelVersion
-    role: str
-    predictor: FailurePredictor | QualityPredictor
 
 
 @dataclass(frozen=True)
@@ -64,8 +57,12 @@ class Scorer:
         self.engine, self.data, self.model, self.wanted = engine, data, model, version
         self._lock = threading.Lock()
         self._served: Served | None = None
-        self._rows: OrderedDict[tuple[str, str, str, int], np.ndarray] = OrderedDict()
-        self._books: dict[str, BatchBook] = {}
+        self._rows = FeatureRows()
+        self._books: dict[tuple[str, str], BatchBook] = {}
+        self._profiles = Profiles()
+        self._prepares = False
+        self._prepared: tuple[str, str] | None = None
+        self._work = threading.Lock()
         self._plans: tuple[str, pd.Timestamp, Plans] | None = None
 
     @classmethod
@@ -96,7 +93,7 @@ class Scorer:
         wanted = self._in_service(data, spec, t) if ids is None else _unique(ids)
         for equipment_id in wanted:
             self._check_equipment(data, spec, equipment_id, t)
-        values = self._values(served, data, wanted, [""] * len(wanted), [t] * len(wanted))
+        values = self._rows.of(served, data, wanted, [""] * len(wanted), [t] * len(wanted))
         answers, plans = [], self._plans_at(data, t)
         for i, predicted in enumerate(predictor.predict(values)):
             row, modes = data.equipment[wanted[i]], predicted["failure_modes"]
@@ -122,7 +119,7 @@ class Scorer:
             if t > data.start and equipment_id in self._in_service(data, predictor.spec, t):
                 asked.append((n, equipment_id, t))
         if asked:
-            values = self._values(served, data, [i for _, i, _ in asked], [""] * len(asked), [t for *_, t in asked])
+            values = self._rows.of(served, data, [i for _, i, _ in asked], [""] * len(asked), [t for *_, t in asked])
             for (n, name, t), predicted in zip(asked, predictor.predict(values), strict=True):
                 out[n] = self._answer(served, data, t) | {"equipment_id": name} | predicted
         return out
@@ -141,11 +138,13 @@ class Scorer:
         predictor = _needs(served, QualityPredictor, self.model)
         book = self._book(data, served, predictor)
         wanted = book.outstanding(t) if ids is None else _unique(ids)
+        for batch_id in wanted:
+            require_loaded(book, data, batch_id)
         gates = [book.gate(batch_id, t) for batch_id in wanted]
         limits = [book.limits(batch_id, t) for batch_id in wanted]
-        values = self._values(served, data, wanted, [g for g, _ in gates], [at for _, at in gates])
+        values = self._rows.of(served, data, wanted, [g for g, _ in gates], [at for _, at in gates])
         answers = []
-        for i, predicted in enumerate(_predict_batches(served, predictor, book, values, wanted, gates, limits)):
+        for i, predicted in enumerate(_predict_batches(predictor, book, values, wanted, gates, limits)):
             about = {"batch_id": wanted[i], "gate_time": gates[i][1].isoformat()} | book.about(wanted[i])
             answers.append(self._answer(served, data, t) | about | predicted)
         return self._store(answers, "batch_id", values) if store else answers
@@ -158,17 +157,52 @@ class Scorer:
 
     def batch_rows(self, by: Quality, ids: Sequence[str], gate: str, times: Sequence[pd.Timestamp]) -> np.ndarray:
         """(n, p) feature rows of batches at the times they passed a gate."""
-        return self._values(by.served, by.data, list(ids), [gate] * len(ids), list(times))
+        return self._rows.of(by.served, by.data, list(ids), [gate] * len(ids), list(times))
+
+    def profiles(self, by: Quality, attribute: str, gate: str, batches: Passed) -> tuple[list[str], Floats]:
+        """Groups and reason profiles (n, groups) of batches at the times they passed a gate; kept for the load."""
+
+        def rows(missing: Passed) -> Floats:
+            return self.batch_rows(by, [b for b, _ in missing], gate, [t for _, t in missing])
+
+        return self._profiles.of(made_by(by.served, by.data), by.predictor, attribute, gate, batches, rows)
+
+    def prepare(self) -> None:
+        """Make what questions about batches of this load and version rest on: rows, later results, profiles.
+
+        Nothing is done twice, and nothing goes on for a load or a version that is no longer the newest. Of very many
+        batches the newest, as many as there is room for.
+        """
+        with self._work:
+            by = self.quality()
+            newest = made_by(by.served, by.data)
+            if self._prepared == newest:
+                return
+            self.batches(store=False)  # what is asked for most, first
+            gates = by.predictor.spec.gates
+            for gate in gates:
+                passed = by.book.earlier(gate, by.data.snapshot.data_end)[-(CACHED_ROWS // len(gates)):]
+                by.book.later(by.predictor, [gate])
+                for attribute in by.predictor.attributes:
+                    if newest not in self._books:
+                        return
+                    if (attribute, gate) in by.predictor.models:
+                        self.profiles(by, attribute, gate, passed)
+            self._prepared = newest
 
     def warm(self) -> None:
-        """Load the version and the data and assemble the rows of now: the first question is not the slow one then."""
+        """Load the version and the data and assemble the rows of now: the first question is not the slow one then.
+
+        Of batches the rest is made in the background (`prepare`), now and whenever another load or version is there.
+        """
         served, data = self.served(), self.data.current()
         if isinstance(served.predictor, FailurePredictor):
             wanted = self._in_service(data, served.predictor.spec, data.end)
-            self._values(served, data, wanted, [""] * len(wanted), [data.end] * len(wanted))
+            self._rows.of(served, data, wanted, [""] * len(wanted), [data.end] * len(wanted))
             for equipment_id in wanted[:1]:
                 data.freshness(equipment_id, data.end)
         else:
+            self._prepares = True
             self._book(data, served, served.predictor)
 
     def served(self) -> Served:
@@ -231,38 +265,30 @@ class Scorer:
             )
 
     def _book(self, data: Data, served: Served, predictor: QualityPredictor) -> BatchBook:
-        key = f"{data.version}/{served.version.sha256}"
+        key = made_by(served, data)
         with self._lock:
-            if key not in self._books:
-                self._books = {key: BatchBook(self.site.name, data.snapshot, predictor)}
-            return self._books[key]
+            new = key not in self._books
+            if new:
+                def rows(ids: Sequence[str], gate: str, times: Sequence[pd.Timestamp]) -> np.ndarray:
+                    return self._rows.of(served, data, list(ids), [gate] * len(ids), list(times))
+
+                self._books = {key: BatchBook(self.site.name, data.snapshot, predictor, rows)}
+            book = self._books[key]
+        if new and self._prepares:
+            threading.Thread(target=self._prepare_quietly, name=f"prepare {self.model}", daemon=True).start()
+        return book
+
+    def _prepare_quietly(self) -> None:
+        try:
+            self.prepare()
+        except Exception:  # who asks is told; a thread has nobody to tell
+            _log.exception("what questions about batches of '%s' rest on could not be made beforehand", self.model)
 
     def _plans_at(self, data: Data, t: pd.Timestamp) -> Plans:
         with self._lock:
             if self._plans is None or self._plans[:2] != (data.version, t):
                 self._plans = (data.version, t, Plans.at(data.snapshot, t))
             return self._plans[2]
-
-    def _values(
-        self, served: Served, data: Data, ids: list[str], gates: list[str], times: list[pd.Timestamp]
-    ) -> np.ndarray:
-        """(n, p) feature rows; only those that are not in memory are assembled, all of them in one pass."""
-        made_by = (data.version, served.version.sha256)
-        keys = [(*made_by, f"{i}\x1f{g}", t.value) for i, g, t in zip(ids, gates, times, strict=True)]
-        with self._lock:
-            found = {key: self._rows[key] for key in keys if key in self._rows}
-            for key in found:
-                self._rows.move_to_end(key)
-        missing = [n for n, key in enumerate(keys) if key not in found]
-        if missing:
-            frame = pd.DataFrame({"id": [ids[n] for n in missing], "t": pd.DatetimeIndex([times[n] for n in missing])})
-            matrix = _assemble(served, data, frame, [gates[n] for n in missing])
-            found |= {keys[n]: matrix.values[i] for i, n in enumerate(missing)}
-            with self._lock:
-                self._rows.update({keys[n]: found[keys[n]] for n in missing})
-                while len(self._rows) > CACHED_ROWS:
-                    self._rows.popitem(last=False)
-        return np.stack([found[key] for key in keys]) if keys else np.empty((0, len(served.predictor.features)))
 
     def _answer(self, served: Served, data: Data, t: pd.Timestamp) -> dict[str, Any]:
         return {
@@ -287,6 +313,16 @@ class Scorer:
         return answers
 
 
+def require_loaded(book: BatchBook, data: Data, batch_id: str) -> None:
+    """Raises NotReady (`batch_not_loaded`) for a batch that only the live log has."""
+    if not book.holds(batch_id) and data.came_live("batches", "batch_id", batch_id):
+        raise NotReady(
+            "batch_not_loaded",
+            f"batch '{batch_id}' came with the live log, after the load {data.snapshot.data_version} that batches are "
+            "scored from", "a batch of the load", "ask again after the next `steadyline connect`",
+        )
+
+
 def input_hash(row: np.ndarray) -> str:
     """SHA-256 of a feature row: its values as little-endian doubles, in the order of the plan, one form of NaN."""
     clean = np.where(np.isnan(row), np.nan, row).astype("<f8")
@@ -301,19 +337,12 @@ def _read(version: ModelVersion, role: str) -> Served:
     return Served(version, role, predictors[version.task](bundle))
 
 
-def _assemble(served: Served, data: Data, frame: pd.DataFrame, gates: list[str]) -> Matrix:
-    if served.version.task == "failure":
-        return data.matrix(served.predictor.plan, frame.rename(columns={"id": "equipment_id"}))
-    cutoffs = pd.DataFrame({"batch_id": frame["id"], "gate": gates, "t": frame["t"]})
-    return batch_matrix(data.snapshot, served.predictor.plan, cutoffs)
-
-
 def _predict_batches(
-    served: Served, predictor: QualityPredictor, book: BatchBook, values: np.ndarray, batch_ids: Sequence[str],
+    predictor: QualityPredictor, book: BatchBook, values: np.ndarray, batch_ids: Sequence[str],
     gates: list[tuple[str, pd.Timestamp]], limits: list[Limits],
 ) -> list[dict[str, Any]]:
     names, times = [gate for gate, _ in gates], [t for _, t in gates]
-    later = book.later(served.predictor.plan, predictor, sorted(set(names)))
+    later = book.later(predictor, sorted(set(names)))
     trends = book.trends(list(zip(batch_ids, times, strict=True)))
     return predictor.predict(values, names, limits, times, later, trends)
 

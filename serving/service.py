@@ -23,7 +23,7 @@ from serving.fleet import current_fleet
 from serving.openapi import describe
 from serving.pages import SecurityHeaders, create_app
 from serving.problems import OneErrorForm, status_of
-from serving.requests import BatchesRequest, EquipmentRequest, Scores, parse_time
+from serving.requests import BatchesRequest, BatchScores, EquipmentRequest, Scores, parse_time
 from serving.settings import HOSTS, LOOPBACK
 
 Answer = Callable[[], list[dict[str, Any]]]
@@ -56,11 +56,11 @@ class Steadyline:
         """Failure risk of equipment: curve over horizons, failure modes, remaining life, reasons, decision."""
         return _answer(lambda: self.fleet.scorer(site, "failure", model).equipment(equipment_ids, parse_time(as_of)))
 
-    @bentoml.api(route="/v1/score/batches", input_spec=BatchesRequest, output_spec=Scores)
+    @bentoml.api(route="/v1/score/batches", input_spec=BatchesRequest, output_spec=BatchScores)
     def score_batches(
         self, site: str, batch_ids: list[str] | None = None, model: str | None = None, as_of: str | None = None
     ) -> JSONResponse:
-        """Quality risk of batches: per attribute expected value, interval, probability out of spec, reasons."""
+        """Quality risk of batches: per attribute what is expected, interval, probability out of spec, reasons."""
         return _answer(lambda: self.fleet.scorer(site, "quality", model).batches(batch_ids, parse_time(as_of)))
 
     def __is_ready__(self) -> bool:

@@ -1,24 +1,23 @@
 """Similar batches: the five nearest earlier ones by reason profile, with what the laboratory found in them.
 
-Profiles are computed when asked, from the feature rows of the gate that each batch passed (they never change at one
-data version, and are kept), so that no score waits for them and no bundle carries them.
+Profiles are made once for a load and a model version, by a service in the background, elsewhere when asked; no bundle
+carries them. Batches are those of the load: one that came with the live log has none before the next load. What the
+laboratory found counts as soon as it is known, also from the live log.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from models.similar import NEAREST, nearest
 from plant.errors import NotReady, UnknownId, listing
 from plant.errors import nearest as nearest_word
 from serving.review_case import Case
-from serving.scoring import Quality, Scorer
+from serving.scoring import Quality, Scorer, require_loaded
 from serving.words import stage
 
 RULE = (
@@ -39,21 +38,19 @@ class _Asked:
 
 
 class Similar:
-    """Similar batches by one quality model of a site. Profiles are kept for one data version and model version."""
+    """Similar batches by one quality model of a site."""
 
     def __init__(self, scorer: Scorer):
         self.scorer = scorer
-        self._lock = threading.Lock()
-        self._made_by: tuple[str, str] | None = None
-        self._profiles: dict[tuple[str, str], tuple[list[str], dict[str, np.ndarray]]] = {}
 
     def batches(self, case: Case, attribute: str | None = None, gate: str | None = None) -> dict[str, Any]:
         """The nearest earlier batches as JSON values, for each attribute or one.
 
         gate: None for the last one that the batch had passed. Raises UnknownId (`unknown_attribute`, `unknown_batch`),
-        NotReady (`no_gate_yet`, `gate_not_passed`, no champion).
+        NotReady (`batch_not_loaded`, `no_gate_yet`, `gate_not_passed`, no champion).
         """
         by = self.scorer.quality()
+        require_loaded(by.book, by.data, case.batch_id)
         last = by.book.gate(case.batch_id, case.t)
         chosen, at = last if gate is None else _gate(by.book.passed(case.batch_id, case.t), gate, case)
         of_gate = [a for a in by.predictor.attributes if (a, chosen) in by.predictor.models]
@@ -76,7 +73,8 @@ class Similar:
     def _attribute(self, asked: _Asked, attribute: str, trained: pd.Timestamp) -> dict[str, Any]:
         results = outcomes(asked.case, attribute)
         there = [(b, at) for b, at in asked.earlier if b in results]
-        groups, profile = self._of(asked, attribute, [(asked.case.batch_id, asked.at), *there])
+        asked_too = [(asked.case.batch_id, asked.at), *there]
+        groups, profile = self.scorer.profiles(asked.by, attribute, asked.gate, asked_too)
         similar = []
         for near in nearest(groups, profile[0], profile[1:], NEAREST):
             batch_id, at = there[near.index]
@@ -86,27 +84,9 @@ class Similar:
                 "shared_reasons": [vars(s) for s in near.shared],
             })
         return {
-            "attribute": attribute, "unit": asked.by.predictor.parts[attribute, asked.gate]["unit"],
+            "attribute": attribute, "unit": asked.by.predictor.profile_unit(attribute, asked.gate),
             "candidates": len(there), "without_result": len(asked.earlier) - len(there), "similar": similar,
         }
-
-    def _of(
-        self, asked: _Asked, attribute: str, rows: Sequence[tuple[str, pd.Timestamp]]
-    ) -> tuple[list[str], np.ndarray]:
-        """Groups and profiles of batches at the time each passed the gate; only new ones are computed."""
-        by, gate = asked.by, asked.gate
-        made_by = (by.data.version, by.served.version.sha256)
-        with self._lock:
-            if self._made_by != made_by:
-                self._made_by, self._profiles = made_by, {}
-            groups, kept = self._profiles.get((attribute, gate), ([], {}))
-            missing = [(b, t) for b, t in rows if b not in kept]
-            if missing:
-                values = self.scorer.batch_rows(by, [b for b, _ in missing], gate, [t for _, t in missing])
-                groups, made = by.predictor.profiles(attribute, gate, values)
-                kept |= {b: made[i] for i, (b, _) in enumerate(missing)}
-                self._profiles[attribute, gate] = groups, kept
-            return groups, np.stack([kept[b] for b, _ in rows])
 
 
 def _gate(passed: Sequence[tuple[str, pd.Timestamp]], gate: str, case: Case) -> tuple[str, pd.Timestamp]:

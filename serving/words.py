@@ -89,6 +89,20 @@ def limits(low: float | None, high: float | None) -> str:
     return f"at least {number(low)}" if high is None else f"{number(low)} to {number(high)}"
 
 
+def expectation(a: Mapping[str, Any]) -> tuple[str, str]:
+    """What is expected of an attribute, and how sure that is: the result and its interval, or how likely it fails."""
+    if a.get("target") == "pass_fail":
+        low, high = (percent(v) for v in a["prob_bounds"])
+        return f"{percent(a['expected'])} likely to fail", low if low == high else f"between {low} and {high}"
+    low, high = (number(v) for v in a["interval_90"])
+    return f"{number(a['expected'])} {a['unit']}".rstrip(), f"90 % interval {low} to {high}"
+
+
+def specified(a: Mapping[str, Any]) -> str:
+    """The specification of an attribute, or that it only passes or fails."""
+    return "pass or fail" if a.get("target") == "pass_fail" else limits(a["lower_spec"], a["upper_spec"])
+
+
 def stage(gate: str) -> str:
     """A stage gate in words: `after:compression` is "after compression"."""
     return gate.replace("before_start", "before start").replace(":", " ")
@@ -108,6 +122,8 @@ def headline(evidence: Mapping[str, Any]) -> list[str]:
         caught, false = f"{events['caught']} of {events['failures']} failures caught", events["false_alarms"]
         lines.append(f"{caught}, {false} false alarms")
     for name, a in evidence.get("attributes", {}).items():
-        error = f"error {number(a['mae'])} {a['unit']} against {number(a['mae_naive'])} by the best naive guess"
+        kind = "squared error (Brier)" if a.get("target") == "pass_fail" else "error"
+        own = f"{number(a['mae'])} {a['unit']}".rstrip()
+        error = f"{kind} {own} against {number(a['mae_naive'])} by the best naive guess"
         lines.append(f"{name}: {a['verdict']}, {error}")
     return lines

@@ -27,7 +27,7 @@ def make(spec: ModelSpec, site: str, simulated: bool, data_version: str, evidenc
     if isinstance(spec, FailureSpec):
         card |= _failure(spec, evidence)
     elif isinstance(spec, QualitySpec):
-        keep = ("unit", "n", "r2", "mae", "mae_naive", "coverage_90", "verdict", "why")
+        keep = ("target", "unit", "n", "r2", "mae", "mae_naive", "coverage_90", "verdict", "why")
         card["population"] = {"product": spec.population.product, "gates": list(spec.gates)}
         card["attributes"] = {
             name: {k: a.get(k) for k in keep} for name, a in evidence.get("attributes", {}).items()
@@ -206,10 +206,13 @@ def money(saving: Mapping[str, Any]) -> str:
 
 
 def _quality_lines(card: Mapping[str, Any]) -> list[str]:
+    tested = [n for n, a in card["attributes"].items() if a.get("target") == "pass_fail"]
+    note = ["", f"Of {', '.join(tested)}, which only pass or fail, the error is the squared one of the probability of "
+            "failing (Brier)."] if tested else []
     return ["", "## Performance on unseen time", "", *_table(
         ("attribute", "batches", "R²", "mean error", "naive", "90 % covers", "verdict"),
         [(n, a["n"], a["r2"], a["mae"], a["mae_naive"], a["coverage_90"], a["verdict"])
-         for n, a in card["attributes"].items()])]
+         for n, a in card["attributes"].items()]), *note]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:

@@ -133,11 +133,26 @@ def _make(
     if not isinstance(spec, QualitySpec):
         raise TypeError(f"no training for {type(spec).__name__}")
     fitted = train_quality(snapshot, spec, progress)
+    if spec.target == "pass_fail":
+        _only_what_means_something(fitted.evidence)
     features = len(fitted.plan.features)
     fitted.evidence["card"] = _card(spec, site, snapshot, fitted.evidence, features)
     made = _quality_bundle(site, snapshot, with_targets(spec, fitted.attributes), fitted, folder)
     matrix = fitted.matrices[spec.gates[-1]]
     return made, fitted.evidence, _example(matrix.values, [f.name for f in matrix.features])
+
+
+#: Figures of a value with limits; a result that is only 0 or 1 has none of them.
+_OF_VALUES = (
+    "r2", "coverage_90", "mean_width_90", "out_of_trend", "out_of_trend_auc", "out_of_trend_calibration",
+)
+
+
+def _only_what_means_something(evidence: dict[str, Any]) -> None:
+    """Evidence of tests that only pass or fail: `mae` and `mae_naive` are squared errors (Brier), others are None."""
+    for judged in evidence["attributes"].values():
+        for one in (judged, *judged["gates"].values()):
+            one.update(dict.fromkeys(_OF_VALUES))
 
 
 def _card(
@@ -230,7 +245,10 @@ def _figures(evidence: dict[str, Any]) -> dict[str, float]:
     life = evidence.get("remaining_life", {})
     out |= {f"remaining_life_{k}": life[k] for k in ("rmse", "rmse_uncapped", "nasa_score", "coverage") if k in life}
     for attribute, a in evidence.get("attributes", {}).items():
-        out |= {f"{k}.{attribute}": a[k] for k in ("r2", "mae", "mae_naive", "coverage_90")}
+        names = {"r2": "r2", "mae": "mae", "mae_naive": "mae_naive", "coverage_90": "coverage_90"}
+        if a.get("target") == "pass_fail":
+            names = {"brier": "mae", "brier_naive": "mae_naive", "auc": "out_of_spec_auc"}
+        out |= {f"{name}.{attribute}": a[k] for name, k in names.items()}
     return {k: float(v) for k, v in out.items() if v is not None and math.isfinite(v)}
 
 

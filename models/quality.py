@@ -1,9 +1,11 @@
 """What will the laboratory find, and how sure is that? One attribute at one stage gate.
 
-LightGBM regressions of the absolute error give the expected value. Residuals of predictions made *before* their result
-was known give its distribution. They come from a rolling origin inside the training rows (fit on the past, predict the
-next block), so none of them was seen by the trees that made it. Intervals and P(out of spec) are read from one
-conformal predictive distribution (`models.conformal`), which needs no out-of-specification batch in the history.
+LightGBM regressions give the expected value. Residuals of predictions made *before* their result was known give its
+distribution. They come from a rolling origin inside the training rows (fit on the past, predict the next block), so
+none of them was seen by the trees that made it; whether the trees make the absolute or the squared error small, and of
+the value or of its difference from a naive forecast, is chosen there as well. Intervals and P(out of spec) are read
+from one conformal predictive distribution (`models.conformal`), which needs no out-of-specification batch in the
+history.
 
 Plants drift, so three things keep the coverage on later time: residuals are divided by the recent error level (an
 exponentially weighted mean of the absolute residuals known at the time, half-life `half_life` results), only the
@@ -38,6 +40,9 @@ Target = Literal["auto", "level", "delta"]
 #: `auto` follows a naive forecast only where its rolling-origin error is smaller by a tenth: a difference within the
 #: noise of a few hundred results would choose by chance.
 _CLEARLY = 0.9
+#: The squared error is made small instead of the absolute one where this makes the absolute one of the rolling origin
+#: smaller than this share: it learns the ends of the range better, unless single odd results draw it away.
+_SQUARED, _BETTER = "regression", 0.97
 #: Probabilities are read from so many times the window: what is rare was seldom seen in the latest results alone.
 _TAIL = 5
 #: Share of results at the smallest value from which on that value is the laboratory's reporting limit.
@@ -54,7 +59,8 @@ class AttributeModel(RegressorMixin, BaseEstimator):
     from. half_life, window: see the module.
     min_rows: fewer are refused.
 
-    Fitted: `boosters_`, `target_` (chosen), `errors_` (rolling-origin mean absolute error by target and `naive`).
+    Fitted: `boosters_`, `target_` and `objective_` (chosen), `errors_` (rolling-origin mean absolute error by target,
+    with squared-error trees of the target chosen, and `naive`).
     """
 
     def __init__(self, params: Mapping[str, Any] | None = None, rounds: int = 300, seed: int = 7, *, members: int = 5,
@@ -98,6 +104,8 @@ class AttributeModel(RegressorMixin, BaseEstimator):
         base = self._base(x)
         self.base_mean_ = float(base.mean())
         x[:, list(self.unused)] = np.nan  # a column without values is in no tree
+        given = (self.params or {}).get("objective")
+        self.objective_ = str(given or DEFAULTS["objective"])
         rolled = {t: self._rolling(x, values, made, known, base, t) for t in self._targets()}
         first = np.isfinite(next(iter(rolled.values())))
         self.errors_ = {t: float(np.mean(np.abs(values - p)[first])) for t, p in rolled.items()}
@@ -105,9 +113,18 @@ class AttributeModel(RegressorMixin, BaseEstimator):
         if self.target == "auto" and "delta" in self.errors_:
             clearly = self.errors_["delta"] < _CLEARLY * self.errors_["level"]
             self.target_ = "delta" if clearly else "level"
+        point = rolled[self.target_]
+        if given is None:
+            first_choice, self.objective_ = self.objective_, _SQUARED
+            other = self._rolling(x, values, made, known, base, self.target_)
+            self.errors_[_SQUARED] = float(np.mean(np.abs(values - other)[first]))
+            if self.errors_[_SQUARED] < _BETTER * self.errors_[self.target_]:
+                point = other
+            else:
+                self.objective_ = first_choice
         if self.base_columns:
             self.errors_["naive"] = float(np.mean(np.abs(values - base)[first]))
-        self.point_ = rolled[self.target_][first]
+        self.point_ = point[first]
         self.residual_, self.at_, self.known_at_ = values[first] - self.point_, made[first], known[first]
         self._prepare()
         self.boosters_ = self._train(x[taught], (values - (base if self.target_ == "delta" else 0.0))[taught])
@@ -135,7 +152,7 @@ class AttributeModel(RegressorMixin, BaseEstimator):
         return out
 
     def _train(self, x: Floats, y: Floats, *, kept: bool = True) -> list[lgb.Booster]:
-        settings = {**DEFAULTS, **(self.params or {})}
+        settings = {**DEFAULTS, **(self.params or {}), "objective": self.objective_}
         if settings["objective"] == "huber":  # its width is in the unit of y
             settings.setdefault("alpha", 0.5 * float(np.std(y)) or 1.0)
         return rolling.members(x, y, settings, self.rounds, seed=self.seed, count=self.members,
@@ -252,8 +269,8 @@ class AttributeModel(RegressorMixin, BaseEstimator):
 
     def save(self, folder: Path | str) -> list[str]:
         """Write attribute.json and attribute.<member>.txt into `folder`; their names."""
-        state = {"target": self.target_, "fallback": self.fallback_, "base_mean": self.base_mean_,
-                 "reporting": asdict(self.reporting_)}
+        state = {"target": self.target_, "objective": self.objective_, "fallback": self.fallback_,
+                 "base_mean": self.base_mean_, "reporting": asdict(self.reporting_)}
         return rolling.write(self, folder, "attribute", state, _KEPT)
 
     @classmethod
@@ -261,6 +278,7 @@ class AttributeModel(RegressorMixin, BaseEstimator):
         """Read what `save` wrote."""
         model, state = rolling.read(cls, folder, "attribute", _KEPT)
         model.target_, model.fallback_, model.base_mean_ = state["target"], state["fallback"], state["base_mean"]
+        model.objective_ = state["objective"]
         model.reporting_ = Reporting(**state["reporting"])
         model._prepare()
         return model

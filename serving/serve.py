@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +21,9 @@ def run(home: Path, sites: Sequence[Path], host: str = "127.0.0.1", port: int = 
     host: an address of this machine; anything but loopback makes the service reachable from outside.
     Raises SteadylineError (`port_in_use`) when something else listens there.
     """
+    if threading.current_thread() is threading.main_thread():
+        # uvicorn stops gracefully and then sends itself the signal again, which by default ends before we tidy up
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="steadyline-metrics-") as metrics:
         os.environ.update({
             HOME_VARIABLE: str(home.resolve()),

@@ -140,6 +140,20 @@ def test_delta_is_chosen_where_the_naive_forecast_carries_the_drift() -> None:
         AttributeModel(**QUICK, target="delta").fit(x, y)
 
 
+@pytest.mark.parametrize(("odd", "chosen"), [(0.0, "regression"), (0.1, "l1")])
+def test_the_squared_error_is_made_small_unless_odd_results_draw_it_away(odd: float, chosen: str) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(400, 3))
+    y = 3 * x[:, 0] + rng.normal(0, 0.3, 400) + np.where(rng.random(400) < odd, 40.0, 0.0)
+    model = AttributeModel(rounds=60, members=1).fit(x, y)
+    assert model.objective_ == chosen
+    assert (model.errors_["regression"] < 0.97 * model.errors_["level"]) == (chosen == "regression")
+    assert np.mean(np.abs(model.residual_)) == pytest.approx(model.errors_["level" if chosen == "l1" else "regression"])
+    asked = AttributeModel({"objective": "huber"}, rounds=20, members=1).fit(x, y)
+    assert asked.objective_ == "huber"
+    assert set(asked.errors_) == {"level"}
+
+
 def test_contributions_sum_to_the_prediction() -> None:
     x, y = exchangeable(300, 11)
     model = AttributeModel(rounds=40, members=2).fit(x, y)

@@ -76,9 +76,13 @@ def test_a_saved_model_is_that_of_the_recipe_to_the_byte(passes: bool, tmp_path:
         state |= {"settings": settings | {"window": 1000}, "score": score, "failed": failed,
                   "errors": {"brier": float(np.mean((calibrated - failed) ** 2)), "naive": float(rate * (1 - rate))}}
     else:
+        squared, _ = by_hand(x, y, "regression")
+        rolled = {"level": told, "regression": squared}
+        errors = {name: float(np.mean(np.abs(y - of)[there])) for name, of in rolled.items()}
+        assert errors["regression"] > 0.97 * errors["level"], "the absolute error was made small"
         more = {"window": 100, "half_life": 150.0, "target": "auto", "base_columns": []}
         state |= {"settings": settings | more, "point": told[there], "residual": (y - told)[there], "target": "level",
-                  "errors": {"level": float(np.mean(np.abs(y - told)[there]))}, "fallback": float(np.median(y)),
+                  "errors": errors, "objective": "l1", "fallback": float(np.median(y)),
                   "base_mean": float(np.median(y)), "reporting": {"decimals": None, "floor": None}}
     plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in state.items()}
     assert (tmp_path / f"{name}.json").read_text() == json.dumps(plain, sort_keys=True, indent=1)

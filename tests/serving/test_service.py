@@ -68,7 +68,8 @@ def client(built: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {k: v for k, v in os.environ.items() if k not in (DATABASE_URL, "STEADYLINE_SITES")}
-    environment |= {"PYTHONPATH": str(ROOT), "HOME": str(folder)}
+    (folder / "temporary").mkdir()
+    environment |= {"PYTHONPATH": str(ROOT), "HOME": str(folder), "TMPDIR": str(folder / "temporary")}
     log = (folder / "log").open("w")
     process = subprocess.Popen(
         [sys.executable, "-c", START, str(home), str(built.folder), str(port)], cwd=folder, env=environment,
@@ -79,11 +80,12 @@ def client(built: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
         wait_for(client, process, folder / "log")
         yield client
         process.terminate()
-        assert process.wait(20) in (0, -15)
+        assert process.wait(20) in (0, -15, 143)
         text = (folder / "log").read_text()
         assert "CALLS OUT" not in text
         assert "Traceback" not in text
         assert not (folder / "bentoml").exists()  # nothing is left in the user's home
+        assert not list((folder / "temporary").glob("steadyline-*"))
     finally:
         process.kill()
         process.wait()

@@ -161,15 +161,17 @@ def test_results_to_learn_from_are_those_of_the_day(trained: QualityTraining, tm
     assert saved(train_quality(told, quality_spec()), tmp_path / "told") == saved(trained, tmp_path / "trained")
 
 
-def test_batches_of_a_shared_lot_are_not_learnt_from_but_tell_how_large_errors_are(tmp_path: Path) -> None:
-    split = {"test_share": 0.35, "folds": 1}  # 98 batches before the test, 90 to 97 of a lot that the test goes on with
+def test_batches_of_a_shared_lot_are_not_learnt_from_but_tell_how_large_errors_are() -> None:
+    # 98 batches before the test, 90 to 97 of a lot that the test goes on with
+    spec = quality_spec(split={"test_share": 0.35, "folds": 1}, gates=["after:mix"],
+                        lightgbm={"rounds": 40, "num_leaves": 4, "min_data_in_leaf": 5, "objective": "l1"})
     plant = batches()
-    training = train_quality(plant, quality_spec(split=split, gates=["after:mix"]))
+    training = train_quality(plant, spec)
     fit = training.fits[GATE][-1]
     assert fit.train.max() == 89
     other = {name: plant.table(name).copy() for name in plant.tables}
     odd = other["lab_results"]["batch_id"].between("B0090", "B0094")
     other["lab_results"]["value"] = other["lab_results"]["value"].where(~odd, 104.9)
-    fits = train_quality(Frames(other), quality_spec(split=split, gates=["after:mix"])).fits[GATE]
+    fits = train_quality(Frames(other), spec).fits[GATE]
     assert [b.model_to_string() for b in fits[-1].model.boosters_] == [b.model_to_string() for b in fit.model.boosters_]
     assert np.mean(np.diff(fits[-1].distribution.interval(0.5))) > np.mean(np.diff(fit.distribution.interval(0.5)))

@@ -48,7 +48,7 @@ def audit_quality(
     """Audit the features of a quality model, gate by gate.
 
     make(snapshot, rows) computes a matrix exactly as the training does. gates: per gate batch_id, t, entered. known:
-    results that the version learns from (batch_id, attribute, value, lower_spec, upper_spec, approved_at). apart:
+    results that the version learns from (batch_id, attribute, value, lower_spec, upper_spec, known_at). apart:
     batches before the fold that it does not learn from.
     """
     findings: list[Finding] = []
@@ -65,7 +65,7 @@ def audit_quality(
         findings += more
         checks += [c | {"gate": gate} for c in looked]
         for attribute in attributes:
-            of = known[(known["attribute"] == attribute) & (known["approved_at"] < fold.origin)]
+            of = known[(known["attribute"] == attribute) & (known["known_at"] < fold.origin)]
             of = of.drop_duplicates("batch_id", keep="last").set_index("batch_id")
             told, best = _repeats(matrix, rows, before, of, attribute, spec.seed)
             findings += told

@@ -222,7 +222,7 @@ def _fit(
     spec: QualitySpec, matrix: Matrix, rows: pd.DataFrame, of: pd.DataFrame, known: pd.DataFrame, attribute: str,
     fold: Fold, apart: set[str],
 ) -> AttributeFit:
-    """Learn from results approved before the fold begins; predict its batches, each with what was known by then.
+    """Learn from results known before the fold begins; predict its batches, each with what was known by then.
 
     known: results as they stood at the fold's origin. of: results as they stand now, to judge by. apart: batches that
     only tell how large errors were.
@@ -230,15 +230,15 @@ def _fit(
     t, entered = pd.DatetimeIndex(rows["t"]), pd.DatetimeIndex(rows["entered"])
     learnt = known.set_index("batch_id")
     old = rows["batch_id"].map(learnt["value"]).to_numpy(np.float64)
-    old_approved = pd.DatetimeIndex(rows["batch_id"].map(learnt["approved_at"]))
-    train = np.flatnonzero((t < fold.origin) & (old_approved < fold.origin) & np.isfinite(old))
+    old_known = pd.DatetimeIndex(rows["batch_id"].map(learnt["known_at"]))
+    train = np.flatnonzero((t < fold.origin) & (old_known < fold.origin) & np.isfinite(old))
     value = rows["batch_id"].map(of["value"]).to_numpy(np.float64)
-    approved = pd.DatetimeIndex(rows["batch_id"].map(of["approved_at"]))
+    known_at = pd.DatetimeIndex(rows["batch_id"].map(of["known_at"]))
     test = np.flatnonzero((entered >= fold.origin) & (entered < fold.end) & np.isfinite(value))
     learn = ~rows["batch_id"].iloc[train].isin(apart).to_numpy()
-    model = _model(spec, matrix, attribute).fit(matrix.values[train], old[train], t[train], old_approved[train], learn)
+    model = _model(spec, matrix, attribute).fit(matrix.values[train], old[train], t[train], old_known[train], learn)
     point = model.predict(matrix.values[test])
-    later = model.history(matrix.values[test], value[test], t[test], approved[test])
+    later = model.history(matrix.values[test], value[test], t[test], known_at[test])
     found = model.predict_distribution(matrix.values[test], t[test], later)
     return AttributeFit(model, train[learn], test, point if isinstance(found, Distribution) else found.point, found)
 

@@ -51,7 +51,7 @@ def evidence_of(
     judged: dict[str, Any] = {}
     for attribute in attributes:
         of = targets[targets["attribute"] == attribute]
-        results = of.assign(product=of["batch_id"].map(products))
+        results = of.assign(product=of["batch_id"].map(products), approved_at=of["known_at"])  # a corrected one: later
         by_gate = {}
         for gate in spec.gates:
             by_gate[gate] = _judged(spec, gates[gate], results, lots, fits[attribute, gate])

@@ -175,3 +175,22 @@ def test_batches_of_a_shared_lot_are_not_learnt_from_but_tell_how_large_errors_a
     fits = train_quality(Frames(other), spec).fits[GATE]
     assert [b.model_to_string() for b in fits[-1].model.boosters_] == [b.model_to_string() for b in fit.model.boosters_]
     assert np.mean(np.diff(fits[-1].distribution.interval(0.5))) > np.mean(np.diff(fit.distribution.interval(0.5)))
+
+
+def test_a_corrected_result_tells_nothing_before_its_correction() -> None:
+    plant = batches()
+    results = plant.table("lab_results")
+    first, corrected_at = results[results["batch_id"] == "B0110"], START + 130 * DAY
+
+    def intervals(value: float) -> tuple[np.ndarray, np.ndarray]:
+        correction = first.assign(value=value, recorded_at=corrected_at)
+        both = pd.concat([results, correction], ignore_index=True)
+        training = train_quality(Frames({**plant.tables, "lab_results": both}), quality_spec(gates=["after:mix"]))
+        fit = training.fits[GATE][-1]
+        t = pd.DatetimeIndex(training.gates["after:mix"]["t"])[fit.rows]
+        told = fit.distribution.interval(0.9)
+        return told[t < corrected_at], told[t >= corrected_at]
+
+    (low, low_after), (high, high_after) = intervals(90.0), intervals(108.0)
+    np.testing.assert_array_equal(low, high)
+    assert not np.array_equal(low_after, high_after)

@@ -114,7 +114,8 @@ def _templates() -> Environment:
             loader=PackageLoader("serving"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
             lstrip_blocks=True,
         )
-        named = ("when", "percent", "number", "bar", "money", "days", "limits", "stage", "headline", "plain", "age")
+        named = ("when", "percent", "number", "bar", "money", "days", "limits", "stage", "headline", "plain", "age",
+                 "shown")
         _environment.filters.update({name: getattr(words, name) for name in named})
     return _environment
 

@@ -289,7 +289,7 @@ def test_the_page(client: TestClient, made: Planned) -> None:
     assert not [f for f in forms if " open" in f]  # closed, so that the page stays short; no script is needed
     assert len(re.findall(r"\d\d:\d\d \w+ \(\d\d:\d\d UTC\)|\d\d:\d\d UTC", text)) >= 4
     overdue = client.get(f"/batches/{one(made, 'calibration_overdue')[1]}/exceptions").text
-    assert re.search(r"<dt>opened at</dt><dd>\d+ \w+ 2026, \d\d:\d\d \w+ \(", overdue)  # on both clocks
+    assert re.search(r"<dt>opened at</dt><dd>\d+ \w+ \d{4}, \d\d:\d\d \w+ \(", overdue)  # on both clocks
     missing = client.get("/batches/B999/exceptions")
     assert missing.status_code == 404
     assert "no connected site has a batch" in missing.text

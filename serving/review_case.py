@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from features.asof import View, as_of
-from features.genealogy import Genealogy, Link
+from features.genealogy import Genealogy, Link, plain_name
 from features.reading_ranges import Series, readings_in
 from plant.errors import NotReady, UnknownId, listing, nearest
 from plant.site import Site
@@ -50,6 +50,18 @@ class Known:
         places = self._index(table, column)
         found = [places[w] for w in dict.fromkeys(words) if w in places]
         return self.table(table).iloc[np.sort(np.concatenate(found)) if found else []]
+
+    def spelled_like(self, table: str, column: str, name: str) -> list[str]:
+        """Words of a column that are `name` but for case and blanks around it, where systems differ; `name` first."""
+
+        def make() -> dict[str, list[str]]:
+            out: dict[str, list[str]] = {}
+            for word in self._index(table, column):
+                out.setdefault(plain_name(word), []).append(word)
+            return out
+
+        alike = self.keep(("alike", table, column), make).get(plain_name(name), [])
+        return [name, *(w for w in alike if w != name)]
 
     def keep(self, key: Any, make: Callable[[], T]) -> T:
         """`make()`, once for this cut-off."""
@@ -206,7 +218,10 @@ class Case:
 
     @cached_property
     def rooms(self) -> dict[str, list[Step]]:
-        """Rooms in which its equipment stands -> the steps that ran there."""
+        """Rooms in which its equipment stands -> the steps that ran there.
+
+        By the equipment's parents; where none of them is a room, every room of its area.
+        """
         wanted = set(self.rules.settings.environment_classes)
         of = self.known.keep(
             "equipment", lambda: {str(r["equipment_id"]): r for r in self.known.table("equipment").to_dict("records")}
@@ -214,13 +229,16 @@ class Case:
         out: dict[str, list[Step]] = {}
         for step in self.steps:
             here, seen = step.equipment_id, set()
-            while here in of and here not in seen:
+            while here in of and here not in seen and of[here]["equipment_class"] not in wanted:
                 seen.add(here)
-                if of[here]["equipment_class"] in wanted:
-                    out.setdefault(here, []).append(step)
-                    break
                 parent = of[here]["parent_id"]
                 here = "" if pd.isna(parent) else str(parent)
+            if here in of and here not in seen:
+                out.setdefault(here, []).append(step)
+            elif step.equipment_id in of and pd.notna(area := of[step.equipment_id]["area"]):
+                for name, row in of.items():
+                    if row["equipment_class"] in wanted and row["area"] == area:
+                        out.setdefault(name, []).append(step)
         return out
 
     @cached_property

@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -306,8 +305,3 @@ def open_case(plant: Plant, known: Known, batch_id: str) -> Case:
             )
         )
     return Case(plant, known, found.iloc[-1].to_dict(), tuple(steps))
-
-
-def site_plant(site: Site, load: Callable[[Sequence[Path]], Rules]) -> Plant:
-    """A site with its rules."""
-    return Plant.of(site, load(site.folders))

@@ -82,6 +82,9 @@ def _in_bulk(known: Known, table: str) -> bool:
 
     def look() -> bool:
         rows = known.snapshot.table(table)
+        rows = rows[(rows["recorded_at"].isna() | (rows["recorded_at"] < known.t)) & (
+            rows[TABLES[table].known_by] < known.t
+        )]  # fmt: skip
         late = (rows["recorded_at"] - rows[_times(table)].max(axis=1)) > _DAY
         return bool(len(rows)) and bool(late.mean() > _BULK)
 

@@ -44,7 +44,7 @@ def check(case: Case) -> Outcome:
 
 def _reference(case: Case, table: str) -> list[Found]:
     """Equipment and signals say where rooms are and what limits are: without them less was looked at than it seems."""
-    if table in case.plant.systems and len(case.known.snapshot.table(table)):
+    if table in case.plant.systems and len(case.known.table(table)):
         return []
     connected = table in case.plant.systems
     lost = {"equipment": "rooms and their environment", "signals": "excursions from limits"}[table]

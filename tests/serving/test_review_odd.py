@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from plant.tables import TABLES
+from serving.pages import render_review
 from serving.review import Review, review
 from serving.review_case import Known, open_case
+from serving.review_desk import with_reviews
 from serving.review_habits import usual
 from serving.review_rules import load_rules
 from tests.serving.review_planted import made_of
@@ -238,3 +241,28 @@ def test_a_retest_does_not_undo_a_result_out_of_specification(tables: Tables) ->
                   "approved_at": again["approved_at"] + DAY}
         add(tables, "lab_results", **again)
     assert only(tables, batch(120)) == ["critical lab_out_of_spec", "critical lot_out_of_spec"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_odd_record_breaks_a_review(seed: int) -> None:
+    """Rows and values lost, times moved: every batch that is known gets its review, and its page."""
+    rng, tables = np.random.default_rng(seed), {n: f.copy() for n, f in CLEAN.items()}
+    for name, frame in tables.items():
+        kind = rng.integers(0, 3)
+        if kind == 0:
+            tables[name] = frame[rng.random(len(frame)) < rng.choice([0.0, 0.1, 0.9])]
+            continue
+        contract = TABLES[name]
+        for column in (c for c in contract.columns if c.name in frame):
+            odd, values = rng.random(len(frame)) < rng.choice([0.05, 0.5, 1.0]), frame[column.name]
+            if kind == 1 and not column.required and column.name not in contract.key:
+                frame[column.name] = values.mask(odd, None if values.dtype == object else np.nan)
+            if kind == 2 and column.kind == "time":
+                frame[column.name] = values.where(~odd, values - 50 * HOUR)
+    world = World(tables)
+    batches = list(world.tables["batches"]["batch_id"])
+    known = Known(world, world.data_end)
+    for batch_id in rng.choice(batches, min(3, len(batches)), replace=False):
+        one = review(open_case(plant_of(RULES), known, str(batch_id)))
+        assert 0 <= one.counts["cleared"] <= one.counts["entries"]
+        assert str(batch_id) in render_review(with_reviews(one.as_dict(), []))

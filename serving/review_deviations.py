@@ -23,6 +23,7 @@ def check_deviations(case: Case) -> Outcome:
     found += [_closed(row, least="major") for row in done.to_dict("records")]
     closed = [str(d) for d in done["deviation_id"]]
     entries, seen = len(own), set(own["deviation_id"].astype(str))
+    of_others: list[tuple[Row, str, Step]] = []
     uses = [(s.equipment_id, s) for s in used(case)] + [(room, s) for room, steps in case.rooms.items() for s in steps]
     for name, step in uses:
         rows = case.known.rows("deviations", "equipment_id", name)
@@ -32,12 +33,16 @@ def check_deviations(case: Case) -> Outcome:
                 continue
             seen.add(str(row["deviation_id"]))
             entries += 1
-            if pd.isna(row["closed_at"]):
+            if pd.isna(row["closed_at"]) and word(row["batch_id"]):
+                of_others.append((row, name, step))
+            elif pd.isna(row["closed_at"]):
                 found.append(_on_equipment(row, name, step))
             else:
                 closed.append(str(row["deviation_id"]))
                 if not word(row["batch_id"]):
                     found.append(_closed(row, "critical", name, step))
+    if of_others:
+        found.append(_of_others(case, of_others))
     notes = (f"closed by now: {', '.join(sorted(closed))}",) if closed else ()
     return Outcome("deviations", entries, found, notes)
 
@@ -59,19 +64,33 @@ def _deviation(row: Row) -> Found:
 
 
 def _on_equipment(row: Row, name: str, step: Step) -> Found:
-    other = word(row["batch_id"])
     return Found(
         "equipment_deviation",
         (f"deviations/{row['deviation_id']}",),
-        f"deviation {row['deviation_id']} on {name}"
-        f"{f', raised with {other},' if other else ''} was open during {step.name.replace('_', ' ')} and still is: "
+        f"deviation {row['deviation_id']} on {name} was open during {step.name.replace('_', ' ')} and still is: "
         f"{word(row['category']).replace('_', ' ') or 'no category'}",
         row["opened_at"],
-        {"severity": word(row["severity"]) or None, "category": word(row["category"]) or None, "batch": other or None},
-        # a deviation that was raised with another batch is that batch's; here it is worth knowing
-        recorded="minor" if other else word(row["severity"]),
+        {"severity": word(row["severity"]) or None, "category": word(row["category"]) or None},
+        recorded=word(row["severity"]),
         step=step.name,
         equipment_id=name,
+    )
+
+
+def _of_others(case: Case, rows: list[tuple[Row, str, Step]]) -> Found:
+    """Deviations that were raised with other batches are theirs; here they are worth knowing, all of them in one."""
+    said = [f"{r['deviation_id']} on {name} during {s.name.replace('_', ' ')}, with {r['batch_id']}"
+            for r, name, s in rows]  # fmt: skip
+    return Found(
+        "deviation_of_others",
+        (f"deviations/{case.batch_id}/others",),
+        f"{'deviations' if len(rows) > 1 else 'a deviation'} of other batches on its equipment "
+        f"{'were' if len(rows) > 1 else 'was'} open while it was used and still "
+        f"{'are' if len(rows) > 1 else 'is'}: {'; '.join(said)}",
+        min(r["opened_at"] for r, _, _ in rows),
+        {"deviations": {str(r["deviation_id"]): word(r["severity"]) or None for r, _, _ in rows}},
+        entries=len(rows),
+        rows=tuple(f"deviations/{r['deviation_id']}" for r, _, _ in rows),
     )
 
 

@@ -12,7 +12,7 @@ from features.reading_ranges import Series
 from serving.review_case import AROUND, Case, Known
 from serving.review_finding import Found, Outcome
 from serving.review_habits import lab_habits
-from serving.review_kinds import RECORDS, REFERENCE
+from serving.review_kinds import LOT_RESULTS, RECORDS, REFERENCE
 from serving.review_readings import first_readings
 
 # The times of a table's rows that show its system at work
@@ -35,7 +35,7 @@ _READINGS_STEP = pd.Timedelta(minutes=5)
 
 def check(case: Case) -> Outcome:
     """Entries: the tables that a batch is reviewed on."""
-    declared = {t: why for t in RECORDS if (why := case.rules.not_expected.get(t)) is not None}
+    declared = {t: why for t in (*RECORDS, LOT_RESULTS) if (why := case.rules.not_expected.get(t)) is not None}
     found = [f for table in RECORDS if table not in declared for f in _table(case, table)]
     needed = [t for t, by in REFERENCE.items() if not by <= set(declared)]
     found += [f for table in needed for f in _reference(case, table)]
@@ -76,7 +76,7 @@ def _declared(case: Case, tables: Mapping[str, str]) -> list[Found]:
             f"not looked at, as the site declares: {told}",
             case.started,
             dict(tables),
-            entries=len(tables),
+            entries=len(set(tables) & set(RECORDS)),
         )
     ]
 

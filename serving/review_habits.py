@@ -11,6 +11,7 @@ import pandas as pd
 from serving.review_case import Case
 
 _HOUR = pd.Timedelta(hours=1)
+_FEWEST = 3
 _MOST = 0.95  # "nineteen in twenty"
 
 
@@ -21,6 +22,11 @@ class Usual:
     have: int
     of: int
     without: int
+
+    @property
+    def measure(self) -> float:
+        """1 where it has come until now, or stopped no longer ago than it came before; 0 where it is long gone."""
+        return float(self.without <= self.of)
 
     def told(self, product: str) -> str:
         """`39 of the last 40 batches of P have it`, or when it stopped."""
@@ -37,17 +43,17 @@ def usual(peers: Sequence[Collection[str]], share: float, least: int) -> dict[st
 
     peers: names that each peer has, newest first. Expected is what at least `share` of them have; and what at least so
     many had before it stopped coming, however long ago within the peers: else a feed that has died teaches that nothing
-    is to be expected. least: peers from which on something is usual.
+    is to be expected. least: peers from which on a share is one; of fewer, at least three, every one has to have it.
     """
     out = {}
     for name in sorted({n for has in peers for n in has}):
         has = [name in of for of in peers]
-        without = has.index(True)
         have = sum(has)
-        if len(has) >= least and have >= share * len(has):
-            out[name] = Usual(have, len(has), 0)
-        elif len(has) - without >= least and have >= share * (len(has) - without):
-            out[name] = Usual(have, len(has) - without, without)
+        for without in dict.fromkeys((0, has.index(True))):
+            of = len(has) - without
+            if have >= share * of if of >= least else have == of >= _FEWEST:
+                out[name] = Usual(have, of, without)
+                break
     return out
 
 
@@ -135,7 +141,8 @@ def _lab_habits(case: Case) -> dict[str, Habit]:
         after_end = ((sampled - ended.reindex(sampled.index)) / _HOUR).astype(float)
         step = by_step(case, sampled, "ended_at") if case.ended is None else None
         out[str(attribute)] = Habit(
-            wanted.get(str(attribute)), valued.get(str(attribute)), most(own["_slow"]), most(after_end),
+            wanted.get(str(attribute)), valued.get(str(attribute)),
+            most(own["_slow"]) if case.enough_peers else float("nan"), most(after_end),
             step[0] if step else "", most(step[1]) if step else float("nan"),
         )  # fmt: skip
     return out

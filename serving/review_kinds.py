@@ -54,6 +54,7 @@ _CHECKS = (
 CHECKS: dict[str, Check] = {c.name: c for c in _CHECKS}
 
 _SD = "robust standard deviations from their median"
+_UNTIL = "1 where it has come until now, or stopped no longer ago than it came before, else 0"
 _KINDS = (
     Kind(
         "lab_out_of_spec", "laboratory", "a result outside its specification, by value or by the laboratory's verdict"
@@ -63,12 +64,22 @@ _KINDS = (
     Kind(
         "lab_limits_changed", "laboratory", "a result whose unit or limits are not those of the product's earlier ones"
     ),
-    Kind("lab_missing", "laboratory", "no sample of an attribute that the product's batches have, and it is overdue"),
+    Kind(
+        "lab_missing",
+        "laboratory",
+        "no sample of an attribute that the product's batches have, and it is overdue",
+        _UNTIL,
+    ),
     Kind(
         "lab_to_come", "laboratory", "no sample yet of attributes that the product's batches have, and none is overdue"
     ),
     Kind("lab_pending", "laboratory", "samples that the laboratory has not approved"),
-    Kind("lab_without_value", "laboratory", "an approved result that carries no value"),
+    Kind(
+        "lab_without_value",
+        "laboratory",
+        "an approved result that carries no value",
+        _UNTIL,
+    ),
     Kind(
         "lab_invalidated",
         "laboratory",
@@ -100,8 +111,18 @@ _KINDS = (
     Kind("lot_used_before_result", "materials", "a lot that was used before its result was approved"),
     Kind("lot_in_deviation", "materials", "an open deviation names a lot or intermediate that went in", recorded=True),
     Kind("genealogy_missing", "genealogy", "no material is recorded"),
-    Kind("material_missing", "genealogy", "no lot of a material that the product's batches have"),
-    Kind("step_missing", "record", "a step that the product's batches have is not recorded"),
+    Kind(
+        "material_missing",
+        "genealogy",
+        "no lot of a material that the product's batches have",
+        _UNTIL,
+    ),
+    Kind(
+        "step_missing",
+        "record",
+        "a step that the product's batches have is not recorded",
+        _UNTIL,
+    ),
     Kind("step_open", "record", "a step without an end in a batch that has ended"),
     Kind("step_without_equipment", "record", "a step names no equipment, as the product's other batches do"),
     Kind("step_value_missing", "record", "a value that the product's batches have was not recorded"),
@@ -179,6 +200,7 @@ _KINDS = (
         "a deviation on the equipment, open while it was used and still open",
         recorded=True,
     ),
+    Kind("deviation_of_others", "deviations", "open deviations of other batches on equipment while it was used here"),
     Kind(
         "closed_deviation",
         "deviations",
@@ -209,6 +231,9 @@ _KINDS = (
     Kind("not_expected", "feeds", "the site has declared that there are no such records here"),
 )
 KINDS: dict[str, Kind] = {k.name: k for k in _KINDS}
+
+# Results of material lots, which stand in lab_results and which a site may have none of
+LOT_RESULTS = "lot_results"
 
 # What says where rooms are and what limits are -> the records that are looked at with it
 REFERENCE: dict[str, frozenset[str]] = {

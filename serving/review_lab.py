@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -21,7 +22,7 @@ def check(case: Case) -> Outcome:
     rows = rows[rows["material_lot"].isna() | (rows["material_lot"] == case.batch_id)]
     rows = rows.sort_values(["sampled_at", "result_id"], kind="stable")
     results = rows.to_dict("records")
-    habits = lab_habits(case) if case.enough_peers else {}
+    habits = lab_habits(case)
     expected = {a for a, h in habits.items() if h.usual is not None}
     missing = sorted(expected - {str(r["attribute"]) for r in results})
     found: list[Found] = []
@@ -51,19 +52,21 @@ def _nothing(case: Case) -> Found:
         f"the batch has ended, and there is no result and no sample of it at all{others}",
         case.ended,
         {"limit": "a result"},
+        measure=1.0,
     )
 
 
 def _few(case: Case) -> str:
-    return f"only {len(case.peers)} other batches of {case.product}: what results it ought to have is not known"
+    return f"only {len(case.peers)} other batches of {case.product}: what results it ought to have is hardly known"
 
 
 def _approved(case: Case, row: Row, results: list[Row], habits: Mapping[str, Habit]) -> Iterator[Found]:
     """At most one exception by value of each result, and what happened to its entry."""
     changed = _other_limits(case, row)
     judged = _by_value(case, row, results, changed)
-    if judged is not None and judged.kind == "lab_without_value" and not _has_values(case, row, habits):
-        judged = None
+    if judged is not None and judged.kind == "lab_without_value":
+        how_usual = _has_values(case, row, habits)
+        judged = None if how_usual is None else replace(judged, measure=how_usual)
     if judged is not None:
         yield judged
     if changed is not None:
@@ -88,12 +91,13 @@ def _approved(case: Case, row: Row, results: list[Row], habits: Mapping[str, Hab
         )
 
 
-def _has_values(case: Case, row: Row, habits: Mapping[str, Habit]) -> bool:
-    """Whether results of the attribute usually carry a value: of the product's, or where it has few, of anything."""
+def _has_values(case: Case, row: Row, habits: Mapping[str, Habit]) -> float | None:
+    """How usual a value is (`Usual.measure`) for the attribute of the product, where it has none of it, of anything."""
     attribute = str(row["attribute"])
     if attribute in habits:
-        return habits[attribute].valued is not None
-    return bool(case.known.rows("lab_results", "attribute", attribute)["value"].notna().any())
+        valued = habits[attribute].valued
+        return None if valued is None else valued.measure
+    return 1.0 if case.known.rows("lab_results", "attribute", attribute)["value"].notna().any() else None
 
 
 def _other_limits(case: Case, row: Row) -> Limits | None:
@@ -222,6 +226,7 @@ def _not_sampled(case: Case, attributes: list[str], habits: Mapping[str, Habit])
             + (f"; {usual.told(case.product)}" if usual else ""),
             due,
             {"attribute": attribute, "limit": "a result"},
+            measure=usual.measure if usual else 1.0,
         )
     if to_come:
         yield Found(

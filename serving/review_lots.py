@@ -11,6 +11,7 @@ from features.genealogy import Link
 from serving.review_case import Case, Known
 from serving.review_finding import Found, Outcome, number, word
 from serving.review_habits import Usual, expected, peer_steps, step_order, usual
+from serving.review_kinds import LOT_RESULTS
 from serving.review_trend import distance, outside, results_of_material
 
 Row = Mapping[str, Any]
@@ -30,7 +31,7 @@ def check(case: Case) -> Outcome:
         found += _untested(case, link, results)
         found += _in_deviation(case, link)
     untold = [link.id for link in case.lots if not _is_batch(case.known, link.id)]
-    if untold and not tested:
+    if untold and not tested and LOT_RESULTS not in case.rules.not_expected:
         entries += 1
         found.append(
             Found(
@@ -223,6 +224,7 @@ def check_genealogy(case: Case) -> Outcome:
                 f"no lot of {m.replace('_', ' ')} is recorded; {wanted[m].told(case.product)}",
                 case.until,
                 {"material": m, "limit": "a lot"},
+                measure=wanted[m].measure,
             )
             for m in overdue
         ]

@@ -135,8 +135,7 @@ def _found(
         kind,
         (f"signals/{where}/{signal}/{step.name}",),
         f"{signal.replace('_', ' ')} of {where} was outside {_limits(low, high, unit)} during "
-        f"{step.name.replace('_', ' ')}: {_times(there)}, "
-        f"the longest {longest.hours:.1f} h, worst {worst.worst:.4g} {unit}".rstrip(),
+        f"{step.name.replace('_', ' ')} {_times(there)} {longest.hours:.1f} h, worst {worst.worst:.4g} {unit}".rstrip(),
         _at(there[0].begin),
         {
             "signal": signal,
@@ -305,7 +304,7 @@ def _beyond(value: float, low: float | None, high: float | None) -> float:
 
 
 def _times(there: list[Excursion]) -> str:
-    return "once" if len(there) == 1 else f"{len(there)} times"
+    return "once, for" if len(there) == 1 else f"{len(there)} times, at most for"
 
 
 def _limits(low: float | None, high: float | None, unit: str) -> str:

@@ -61,6 +61,8 @@ def number(value: float | None) -> str:
 
 def shown(value: Any, time_zone: str) -> str:
     """One value of an exception's evidence: a time on both clocks, a figure, words, or several of them."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{plain(str(k))}: {shown(v, time_zone)}" for k, v in value.items())
     if isinstance(value, list | tuple):
         return "; ".join(shown(v, time_zone) for v in value)
     if isinstance(value, float | int) and not isinstance(value, bool):

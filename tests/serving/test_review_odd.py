@@ -91,6 +91,22 @@ def test_results_of_lots_that_stopped_coming_are_missed(tables: Tables) -> None:
     assert all(told(one) == ["minor lots_never_tested"] for one in reviews(tables, LATER).values())
 
 
+def test_a_site_may_declare_that_it_has_no_results_of_lots(tables: Tables) -> None:
+    tables["lab_results"] = tables["lab_results"][tables["lab_results"]["material_lot"].isna()]
+    rules, world = type(RULES)(RULES.table, RULES.settings, {"lot_results": "they are on paper"}), World(tables)
+    one = review(open_case(plant_of(rules), Known(world, world.data_end), batch(120)))
+    assert told(one) == ["minor not_expected"]
+    assert "lot results (they are on paper)" in one.exceptions[0].found.text
+
+
+def test_what_stopped_longer_ago_than_it_came_is_no_longer_critical(tables: Tables) -> None:
+    """A test, a step or a material that a product no longer has is told, and not as if a feed had just died."""
+    lab = tables["lab_results"]
+    tables["lab_results"] = lab[~((lab["attribute"] == "dissolution") & (lab["sampled_at"] > begin(40)))]
+    assert only(tables, batch(60)) == ["critical lab_missing"]
+    assert only(tables, batch(190)) == ["major lab_missing"]
+
+
 def test_a_product_that_the_laboratory_never_tests_is_not_clean(tables: Tables) -> None:
     lab, batches = tables["lab_results"], tables["batches"]
     own = set(batches.loc[batches["product"] == "P10", "batch_id"])
@@ -107,7 +123,9 @@ def test_what_is_usual(of: int) -> None:
     stopped = [set[str]() for _ in range(30)] + peers
     assert set(usual(stopped, 0.9, 8)) == {"a"}
     assert (usual(stopped, 0.9, 8)["a"].without, usual(stopped, 0.9, 8)["a"].of) == (30, of)
-    assert usual(peers, 0.9, of + 1) == {}
+    assert set(usual(peers, 0.9, of + 1)) == {"a"}  # of few, what every one of them has
+    assert usual([*peers, {"b"}], 0.9, of + 2) == {}
+    assert usual(peers[:2], 0.9, 8) == {}
     assert usual([], 0.9, 8) == {}
 
 
@@ -266,3 +284,14 @@ def test_no_odd_record_breaks_a_review(seed: int) -> None:
         one = review(open_case(plant_of(RULES), known, str(batch_id)))
         assert 0 <= one.counts["cleared"] <= one.counts["entries"]
         assert str(batch_id) in render_review(with_reviews(one.as_dict(), []))
+
+
+def test_deviations_of_other_batches_on_the_equipment_are_one_exception(tables: Tables) -> None:
+    for number, severity in enumerate(("critical", "minor")):
+        add(tables, "deviations", deviation_id=f"X{number}", category="equipment", severity=severity,
+            opened_at=begin(119), batch_id=batch(110), equipment_id=("gran-1", "press-1")[number])
+    (one,) = reviews(tables, [batch(120)])[batch(120)].exceptions
+    assert (one.severity, one.found.kind) == ("minor", "deviation_of_others")
+    assert one.found.rows == ("deviations/X0", "deviations/X1")
+    assert "X0 on gran-1 during granulation" in one.found.text
+    assert sorted(only(tables, batch(110))) == ["critical open_deviation", "minor open_deviation"]

@@ -130,24 +130,23 @@ def _table(case: Case, table: str) -> list[Found]:
 def _allowed(case: Case, table: str, since: int) -> pd.Timedelta:
     """The longest silence that tells nothing: as declared, or longer where the table's records are rarer than that.
 
-    Of tables that a batch fills: twice the time in which, nineteen times in twenty, the next batch begins. Of the
-    others: what one silence in a hundred exceeds at the rate until then, T · (100^(1/n) - 1) for n records in a time T
-    (the predictive distribution of a Poisson process whose rate is only known from them).
+    Twice the time in which, nineteen times in twenty, the next batch begins, as systems are quiet between two batches.
+    Of records that no batch needs (a stop, an order) what one silence in a hundred exceeds at the rate until then too:
+    T · (100^(1/n) - 1) for n records in a time T (predictive distribution of a Poisson process known only by them).
     """
     declared = case.rules.settings.feeds[table].delta
     if table == "readings":
         return declared
     begun = case.known.keep("begun", lambda: np.sort(micros(case.known.table("batches")["started_at"])))
-    if table in _BY_BATCH:
-        before = begun[begun <= moment(case.started)]
-        gaps = np.diff(before if len(before) > _LEAST_GAPS else begun)[-100:]
-        usual = 2 * float(np.quantile(gaps, 0.95)) if len(gaps) >= _LEAST_GAPS else 0.0
-    else:
+    before = begun[begun <= moment(case.started)]
+    gaps = np.diff(before if len(before) > _LEAST_GAPS else begun)[-100:]
+    usual = 2 * float(np.quantile(gaps, 0.95)) if len(gaps) >= _LEAST_GAPS else 0.0
+    if table not in _BY_BATCH:
         column = _SIGNS[table][0]
         first = case.known.keep(("first", table), lambda: np.sort(micros(case.known.table(table)[column])))
         n = int(np.searchsorted(first, since, side="right"))
         span = since - min(int(first[0]), int(begun[0]))
-        usual = span * (100 ** (1 / n) - 1) if n else 0.0
+        usual = max(usual, span * (100 ** (1 / n) - 1)) if n else usual
     return max(declared, pd.Timedelta(min(usual, 1e16), "us"))
 
 

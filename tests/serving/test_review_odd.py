@@ -234,6 +234,27 @@ def test_silence_of_what_is_rare_anyway_is_no_exception(tables: Tables) -> None:
     assert not [b for b, one in made.items() if any("feed" in k for k in told(one))]
 
 
+def test_systems_are_quiet_between_batches_that_are_rare(tables: Tables) -> None:
+    """A plant that makes one batch in five days, and whose machines send nothing in between."""
+    keep = {batch(i) for i in range(0, 200, 10)}
+    kept = keep | set(tables["genealogy"].loc[tables["genealogy"]["batch_id"].isin(keep), "material_lot"])
+    for name in ("batches", "batch_steps", "genealogy", "dispositions"):
+        tables[name] = tables[name][tables[name]["batch_id"].isin(kept)]
+    lab, steps = tables["lab_results"], tables["batch_steps"].dropna(subset=["equipment_id"])
+    lots = set(tables["genealogy"]["material_lot"])
+    tables["lab_results"] = lab[lab["batch_id"].isin(kept) | lab["material_lot"].isin(lots)]
+    for name, time in (("downtime", "started_at"), ("events", "ts"), ("readings", "ts")):
+        rows = tables[name]
+        runs = rows["equipment_id"].astype(str).str.startswith("room").to_numpy().copy()
+        for s in steps.itertuples():
+            runs |= ((rows["equipment_id"] == s.equipment_id) & rows[time].between(s.started_at, s.ended_at)).to_numpy()
+        tables[name] = rows[runs]
+    some = sorted(keep)[8:]
+    assert not [b for b, one in reviews(tables, some).items() if any("feed" in k for k in told(one))]
+    tables["lab_results"] = lab[lab["sampled_at"] < begin(100)]
+    assert all(any("critical" in k for k in told(one)) for one in reviews(tables, sorted(keep)[12:]).values())
+
+
 @pytest.mark.parametrize("table", ["equipment", "signals"])
 def test_without_equipment_or_limits_no_batch_is_clean(tables: Tables, table: str) -> None:
     del tables[table]

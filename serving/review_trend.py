@@ -38,8 +38,14 @@ def distance(value: float, earlier: np.ndarray) -> tuple[float, str] | None:
 
 
 def outside(value: float | None, low: float | None, high: float | None) -> bool:
-    """Whether a value lies outside limits, which it may touch."""
-    return value is not None and ((low is not None and value < low) or (high is not None and value > high))
+    """Whether a value lies outside limits, which it may touch, also where a conversion of units moved its last bit."""
+    if value is None:
+        return False
+    return bool((low is not None and value < low - _near(low)) or (high is not None and value > high + _near(high)))
+
+
+def _near(limit: float) -> float:
+    return 1e-9 * abs(limit)
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,9 @@ class Known:
             return {str(w): np.flatnonzero(again.to_numpy())[p] for w, p in words.groupby(words).indices.items()}
 
         found = self.keep(("versions", table), make).get(key)
-        rows = self.snapshot.table(table).iloc[found if found is not None else []]
+        if found is None:  # a row that never changed
+            return self.snapshot.table(table).iloc[:0]
+        rows = self.snapshot.table(table).iloc[found]
         rows = rows[rows["recorded_at"].isna() | (rows["recorded_at"] < self.t)]
         return rows.sort_values("recorded_at", na_position="first", kind="stable")
 

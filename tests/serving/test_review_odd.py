@@ -261,6 +261,17 @@ def test_without_equipment_or_limits_no_batch_is_clean(tables: Tables, table: st
     assert only(tables, batch(120)) == ["critical feed_missing"]
 
 
+def test_equipment_that_is_not_read_is_missed_where_its_like_is(tables: Tables) -> None:
+    """Neither its readings nor its signals: nothing of it is known to the historian."""
+    for name in ("readings", "signals"):
+        tables[name] = tables[name][tables[name]["equipment_id"] != "press-1"]
+    assert only(tables, batch(120)) == ["critical readings_missing"]
+    assert only(tables, batch(121)) == []
+    for name in ("readings", "signals"):  # a step whose machines nobody reads misses nothing
+        tables[name] = tables[name][~tables[name]["equipment_id"].astype(str).str.startswith("press")]
+    assert only(tables, batch(120)) == []
+
+
 def test_an_alarm_that_equipment_hardly_ever_has_is_shown_each(tables: Tables) -> None:
     add(tables, "events", event_id="X", equipment_id="press-1", ts=begin(120) + 8 * HOUR, kind="alarm", code="metal")
     assert only(tables, batch(120)) == ["minor alarm_rare"]

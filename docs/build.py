@@ -121,7 +121,8 @@ def review_page() -> str:
         "```yaml\nrules:\n  lab_pending: minor\n  downtime: {minor: 1, major: 4}   # hours\nsettings:\n"
         "  setup: 45min\n  feeds: {deviations: 30d}\nnot_expected:\n  events: the machines have no alarm system\n```",
         "`not_expected` names tables that a site has no records of, with the reason. Their checks are not done, and "
-        "every review says so as an exception (`not_expected`): a missing system is never a clean sheet.",
+        "every review says so as an exception (`not_expected`): a missing system is never a clean sheet. "
+        "`lot_results` stands for the results of material lots.",
         "Exceptions are ranked by severity, then in the order of this page, then by size.",
     ]
     for check in CHECKS.values():

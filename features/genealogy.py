@@ -27,6 +27,11 @@ class Link:
     used: Mapping[str, Any]
 
 
+def plain_name(name: object) -> str:
+    """A batch or lot as it is compared: systems differ in case and in blanks around it, and mean the same."""
+    return str(name).strip().casefold()
+
+
 class Genealogy:
     """What went into what, as one `genealogy` table tells it (for what was known at a time: that of the as-of view)."""
 
@@ -36,20 +41,23 @@ class Genealogy:
         rows = genealogy.sort_values(["used_at", "batch_id", "material_lot"], kind="stable")
         columns = ["batch_id", "material_lot", "material", "supplier", "quantity", "used_at"]
         for row in rows[columns].to_dict("records"):
-            self._made_of.setdefault(str(row["batch_id"]), []).append(row)
-            self._went_into.setdefault(str(row["material_lot"]), []).append(row)
+            self._made_of.setdefault(plain_name(row["batch_id"]), []).append(row)
+            self._went_into.setdefault(plain_name(row["material_lot"]), []).append(row)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._made_of or name in self._went_into
+        return plain_name(name) in self._made_of or plain_name(name) in self._went_into
 
     @property
     def names(self) -> list[str]:
         """Every batch and lot that the table names, sorted."""
-        return sorted({*self._made_of, *self._went_into})
+        made, used = ([r[c] for rows in of.values() for r in rows] for of, c in (
+            (self._made_of, "batch_id"), (self._went_into, "material_lot")
+        ))  # fmt: skip
+        return sorted({str(name) for name in (*made, *used)})
 
     def issued(self, batch_id: str) -> Sequence[Mapping[str, Any]]:
         """Rows of genealogy of one batch, as they were issued."""
-        return self._made_of.get(batch_id, [])
+        return self._made_of.get(plain_name(batch_id), [])
 
     def ancestors(self, name: str) -> list[Link]:
         """Every lot and intermediate that went into `name`, nearest first."""
@@ -61,15 +69,15 @@ class Genealogy:
 
     def _walk(self, name: str, rows: Mapping[str, list[dict[str, Any]]], to: str) -> list[Link]:
         out: list[Link] = []
-        seen = {name}
+        seen = {plain_name(name)}
         edge: list[tuple[str, tuple[str, ...]]] = [(name, (name,))]
         while edge:
             further: list[tuple[str, tuple[str, ...]]] = []
             for here, path in edge:
-                for row in rows.get(here, ()):
+                for row in rows.get(plain_name(here), ()):
                     there = str(row[to])
-                    if there not in seen:
-                        seen.add(there)
+                    if plain_name(there) not in seen:
+                        seen.add(plain_name(there))
                         out.append(Link(there, len(path), (*path, there), row))
                         further.append((there, (*path, there)))
             edge = further

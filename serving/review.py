@@ -13,7 +13,16 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from serving import review_equipment, review_feeds, review_lab, review_lots, review_readings, review_records
+from serving import (
+    review_deviations,
+    review_entries,
+    review_equipment,
+    review_feeds,
+    review_lab,
+    review_lots,
+    review_readings,
+    review_records,
+)
 from serving.review_case import Case
 from serving.review_finding import Outcome, Raised, evidence_hash, exception_id, plain_json
 from serving.review_kinds import CHECKS, KINDS, SEVERITIES, STEADYLINE
@@ -24,12 +33,13 @@ PLANT_CHECKS: dict[str, Callable[[Case], Outcome]] = {
     "genealogy": review_lots.check_genealogy,
     "record": review_records.check,
     "release record": review_records.check_release,
+    "entries": review_entries.check,
     "maintenance": review_equipment.check_orders,
     "downtime": review_equipment.check_downtime,
     "alarms": review_equipment.check_alarms,
     "signals": review_readings.check,
     "environment": review_readings.check_environment,
-    "deviations": review_equipment.check_deviations,
+    "deviations": review_deviations.check_deviations,
     "feeds": review_feeds.check,
 }
 

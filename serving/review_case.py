@@ -10,14 +10,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from features.asof import View, as_of
-from features.genealogy import Genealogy, Link
+from features.genealogy import Genealogy, Link, plain_name
 from features.reading_ranges import Series, readings_in
 from plant.errors import NotReady, UnknownId, listing, nearest
 from plant.site import Site
@@ -51,6 +50,18 @@ class Known:
         found = [places[w] for w in dict.fromkeys(words) if w in places]
         return self.table(table).iloc[np.sort(np.concatenate(found)) if found else []]
 
+    def spelled_like(self, table: str, column: str, name: str) -> list[str]:
+        """Words of a column that are `name` but for case and blanks around it, where systems differ; `name` first."""
+
+        def make() -> dict[str, list[str]]:
+            out: dict[str, list[str]] = {}
+            for word in self._index(table, column):
+                out.setdefault(plain_name(word), []).append(word)
+            return out
+
+        alike = self.keep(("alike", table, column), make).get(plain_name(name), [])
+        return [name, *(w for w in alike if w != name)]
+
     def keep(self, key: Any, make: Callable[[], T]) -> T:
         """`make()`, once for this cut-off."""
         with self._lock:
@@ -81,7 +92,9 @@ class Known:
             return {str(w): np.flatnonzero(again.to_numpy())[p] for w, p in words.groupby(words).indices.items()}
 
         found = self.keep(("versions", table), make).get(key)
-        rows = self.snapshot.table(table).iloc[found if found is not None else []]
+        if found is None:  # a row that never changed
+            return self.snapshot.table(table).iloc[:0]
+        rows = self.snapshot.table(table).iloc[found]
         rows = rows[rows["recorded_at"].isna() | (rows["recorded_at"] < self.t)]
         return rows.sort_values("recorded_at", na_position="first", kind="stable")
 
@@ -206,7 +219,10 @@ class Case:
 
     @cached_property
     def rooms(self) -> dict[str, list[Step]]:
-        """Rooms in which its equipment stands -> the steps that ran there."""
+        """Rooms in which its equipment stands -> the steps that ran there.
+
+        By the equipment's parents; where none of them is a room, every room of its area.
+        """
         wanted = set(self.rules.settings.environment_classes)
         of = self.known.keep(
             "equipment", lambda: {str(r["equipment_id"]): r for r in self.known.table("equipment").to_dict("records")}
@@ -214,13 +230,16 @@ class Case:
         out: dict[str, list[Step]] = {}
         for step in self.steps:
             here, seen = step.equipment_id, set()
-            while here in of and here not in seen:
+            while here in of and here not in seen and of[here]["equipment_class"] not in wanted:
                 seen.add(here)
-                if of[here]["equipment_class"] in wanted:
-                    out.setdefault(here, []).append(step)
-                    break
                 parent = of[here]["parent_id"]
                 here = "" if pd.isna(parent) else str(parent)
+            if here in of and here not in seen:
+                out.setdefault(here, []).append(step)
+            elif step.equipment_id in of and pd.notna(area := of[step.equipment_id]["area"]):
+                for name, row in of.items():
+                    if row["equipment_class"] in wanted and row["area"] == area:
+                        out.setdefault(name, []).append(step)
         return out
 
     @cached_property
@@ -288,8 +307,3 @@ def open_case(plant: Plant, known: Known, batch_id: str) -> Case:
             )
         )
     return Case(plant, known, found.iloc[-1].to_dict(), tuple(steps))
-
-
-def site_plant(site: Site, load: Callable[[Sequence[Path]], Rules]) -> Plant:
-    """A site with its rules."""
-    return Plant.of(site, load(site.folders))

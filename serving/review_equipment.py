@@ -1,4 +1,4 @@
-"""The equipment as it was used: orders, stops, alarms and deviations on it while a step of the batch ran."""
+"""The equipment as it was used: orders, stops and alarms of it while a step of the batch ran."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ _OVERDUE = {
     "inspection": "inspection_overdue",
 }
 _LEAST_ORDERS = 3  # from which on an interval is usual
+_RARE = 0.05  # of a code that equipment had in at most so many of its uses each is shown
 _BEFORE = pd.Timedelta(minutes=10)  # an error and the stop that it leads to are not written down in the same second
 
 
@@ -254,6 +255,22 @@ def _alarms(case: Case, step: Step, rows: pd.DataFrame) -> Iterator[Found]:
         for code, count in Counter(of["code"].fillna("").astype(str)).items():
             own = of[of["code"].fillna("").astype(str) == code]
             said = code.replace("_", " ") or "without a code"
+            rare = _rarely(case, step, kind, code)
+            if rare is not None and case.rules.severity(name, float(count)) is None:
+                yield Found(
+                    "alarm_rare",
+                    (f"events/{case.batch_id}/{step.name}/{kind}/{code}",),
+                    f"{step.equipment_id} had {'an' if count == 1 else count} {kind}{'s' if count > 1 else ''} during "
+                    f"{_said(step)} that it hardly ever has: {said}, {rare[0]} in its {rare[1]} uses before",
+                    own["ts"].iloc[0],
+                    {"code": code, "count": count, "before": rare[0], "uses": rare[1]},
+                    until=own["ts"].iloc[-1],
+                    step=step.name,
+                    equipment_id=step.equipment_id,
+                    entries=count,
+                    rows=tuple(f"events/{e}" for e in own["event_id"].head(20)),
+                )
+                continue
             yield Found(
                 name,
                 (f"events/{case.batch_id}/{step.name}/{kind}/{code}",),
@@ -269,60 +286,16 @@ def _alarms(case: Case, step: Step, rows: pd.DataFrame) -> Iterator[Found]:
             )
 
 
-def check_deviations(case: Case) -> Outcome:
-    """Entries: deviations of the batch, and of its equipment and rooms that were open while they were used."""
-    own = case.known.rows("deviations", "batch_id", case.batch_id)
-    found = [_deviation(row) for row in own[own["closed_at"].isna()].to_dict("records")]
-    closed = [str(d) for d in own.loc[own["closed_at"].notna(), "deviation_id"]]
-    entries, seen = len(own), set(own["deviation_id"].astype(str))
-    uses = [(s.equipment_id, s) for s in used(case)] + [(room, s) for room, steps in case.rooms.items() for s in steps]
-    for name, step in uses:
-        rows = case.known.rows("deviations", "equipment_id", name)
-        open_then = (rows["opened_at"] < step.end) & ~(rows["closed_at"] <= step.start)
-        for row in rows[open_then].to_dict("records"):
-            if str(row["deviation_id"]) in seen:
-                continue
-            seen.add(str(row["deviation_id"]))
-            entries += 1
-            if pd.isna(row["closed_at"]):
-                found.append(_on_equipment(row, name, step))
-            else:
-                closed.append(str(row["deviation_id"]))
-    notes = (f"closed by now: {', '.join(sorted(closed))}",) if closed else ()
-    return Outcome("deviations", entries, found, notes)
-
-
-def _deviation(row: Row) -> Found:
-    where = f" ({word(row['step'])})" if word(row["step"]) else ""
-    return Found(
-        "open_deviation",
-        (f"deviations/{row['deviation_id']}",),
-        f"deviation {row['deviation_id']} is open: "
-        f"{word(row['category']).replace('_', ' ') or 'no category'}{where}, "
-        f"{word(row['severity']) or 'severity not recorded'}",
-        row["opened_at"],
-        {"severity": word(row["severity"]) or None, "category": word(row["category"]) or None},
-        recorded=word(row["severity"]),
-        step=word(row["step"]),
-        equipment_id=word(row["equipment_id"]),
-    )
-
-
-def _on_equipment(row: Row, name: str, step: Step) -> Found:
-    other = word(row["batch_id"])
-    return Found(
-        "equipment_deviation",
-        (f"deviations/{row['deviation_id']}",),
-        f"deviation {row['deviation_id']} on {name}"
-        f"{f', raised with {other},' if other else ''} was open during {_said(step)} and still is: "
-        f"{word(row['category']).replace('_', ' ') or 'no category'}",
-        row["opened_at"],
-        {"severity": word(row["severity"]) or None, "category": word(row["category"]) or None, "batch": other or None},
-        # a deviation that was raised with another batch is that batch's; here it is worth knowing
-        recorded="minor" if other else word(row["severity"]),
-        step=step.name,
-        equipment_id=name,
-    )
+def _rarely(case: Case, step: Step, kind: str, code: str) -> tuple[int, int] | None:
+    """How often equipment has had a code before a step, in how many uses; None where that is not rare, or not known."""
+    uses = case.known.rows("batch_steps", "equipment_id", step.equipment_id)
+    uses = uses[uses["ended_at"] < step.start]
+    if len(uses) < case.rules.settings.trend_least:
+        return None
+    events = case.known.rows("events", "equipment_id", step.equipment_id)
+    same = (events["kind"] == kind) & (events["code"].fillna("").astype(str) == code)
+    times = int((same & (events["ts"] < step.start) & (events["ts"] >= uses["started_at"].min())).sum())
+    return (times, len(uses)) if times <= _RARE * len(uses) else None
 
 
 def _said(step: Step) -> str:

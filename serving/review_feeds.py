@@ -11,9 +11,9 @@ from features.asof import NEVER, micros, moment
 from features.reading_ranges import Series
 from serving.review_case import AROUND, Case, Known
 from serving.review_finding import Found, Outcome
-from serving.review_kinds import RECORDS
+from serving.review_habits import lab_habits
+from serving.review_kinds import LOT_RESULTS, RECORDS, REFERENCE
 from serving.review_readings import first_readings
-from serving.review_trend import lab_habits
 
 # The times of a table's rows that show its system at work
 _SIGNS = {
@@ -26,6 +26,8 @@ _SIGNS = {
     "work_orders": ("opened_at", "started_at", "closed_at"),
     "events": ("ts",),
 }
+_BY_BATCH = ("batch_steps", "genealogy", "lab_results", "dispositions")
+_LEAST_GAPS = 5
 _AFTER = ("lab_results", "deviations", "dispositions")  # systems that go on with a batch when it has ended
 _MOST_EQUIPMENT = 12  # whose readings are looked through for a sign of the historian
 _READINGS_STEP = pd.Timedelta(minutes=5)
@@ -33,9 +35,30 @@ _READINGS_STEP = pd.Timedelta(minutes=5)
 
 def check(case: Case) -> Outcome:
     """Entries: the tables that a batch is reviewed on."""
-    declared = {t: why for t in RECORDS if (why := case.rules.not_expected.get(t)) is not None}
+    declared = {t: why for t in (*RECORDS, LOT_RESULTS) if (why := case.rules.not_expected.get(t)) is not None}
     found = [f for table in RECORDS if table not in declared for f in _table(case, table)]
-    return Outcome("feeds", len(RECORDS), [*found, *_declared(case, declared)])
+    needed = [t for t, by in REFERENCE.items() if not by <= set(declared)]
+    found += [f for table in needed for f in _reference(case, table)]
+    return Outcome("feeds", len(RECORDS) + len(needed), [*found, *_declared(case, declared)])
+
+
+def _reference(case: Case, table: str) -> list[Found]:
+    """Equipment and signals say where rooms are and what limits are: without them less was looked at than it seems."""
+    if table in case.plant.systems and len(case.known.table(table)):
+        return []
+    connected = table in case.plant.systems
+    lost = {"equipment": "rooms and their environment", "signals": "excursions from limits"}[table]
+    return [
+        Found(
+            "feed_missing" if connected else "system_not_connected",
+            (f"feeds/{table}",),
+            f"{f'there are no {table} at all' if connected else f'the site connects no source of {table}'}: "
+            f"{lost} could not be looked at",
+            case.started,
+            {"limit": f"a source of {table}"},
+            table=table,
+        )
+    ]
 
 
 def _declared(case: Case, tables: Mapping[str, str]) -> list[Found]:
@@ -53,7 +76,7 @@ def _declared(case: Case, tables: Mapping[str, str]) -> list[Found]:
             f"not looked at, as the site declares: {told}",
             case.started,
             dict(tables),
-            entries=len(tables),
+            entries=len(set(tables) & set(RECORDS)),
         )
     ]
 
@@ -84,8 +107,8 @@ def _table(case: Case, table: str) -> list[Found]:
             )
         ]
     begin, end = case.started, _end(case, table)
-    allowed = case.rules.settings.feeds[table].delta
     silent = longest_silence(times, moment(begin), moment(end))
+    allowed = _allowed(case, table, silent[0])
     ratio = (silent[1] - silent[0]) / (allowed / pd.Timedelta(1, "us"))
     since, until = (pd.Timestamp(t, unit="us", tz="UTC") for t in silent)
     hours = (until - since) / pd.Timedelta(hours=1)
@@ -102,6 +125,29 @@ def _table(case: Case, table: str) -> list[Found]:
             table=table,
         )
     ]
+
+
+def _allowed(case: Case, table: str, since: int) -> pd.Timedelta:
+    """The longest silence that tells nothing: as declared, or longer where the table's records are rarer than that.
+
+    Twice the time in which, nineteen times in twenty, the next batch begins, as systems are quiet between two batches.
+    Of records that no batch needs (a stop, an order) what one silence in a hundred exceeds at the rate until then too:
+    T · (100^(1/n) - 1) for n records in a time T (predictive distribution of a Poisson process known only by them).
+    """
+    declared = case.rules.settings.feeds[table].delta
+    if table == "readings":
+        return declared
+    begun = case.known.keep("begun", lambda: np.sort(micros(case.known.table("batches")["started_at"])))
+    before = begun[begun <= moment(case.started)]
+    gaps = np.diff(before if len(before) > _LEAST_GAPS else begun)[-100:]
+    usual = 2 * float(np.quantile(gaps, 0.95)) if len(gaps) >= _LEAST_GAPS else 0.0
+    if table not in _BY_BATCH:
+        column = _SIGNS[table][0]
+        first = case.known.keep(("first", table), lambda: np.sort(micros(case.known.table(table)[column])))
+        n = int(np.searchsorted(first, since, side="right"))
+        span = since - min(int(first[0]), int(begun[0]))
+        usual = max(usual, span * (100 ** (1 / n) - 1)) if n else usual
+    return max(declared, pd.Timedelta(min(usual, 1e16), "us"))
 
 
 def signs(case: Case, table: str) -> np.ndarray:

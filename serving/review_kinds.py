@@ -40,6 +40,7 @@ _CHECKS = (
     Check("genealogy", "genealogy", "materials that were issued to it", "materials"),
     Check("record", "batch_steps", "steps, recorded values and yield", "entries"),
     Check("release record", "dispositions", "batch record complete and handed over", "records"),
+    Check("entries", "", "entries that were made or changed after the batch had ended", "rows"),
     Check("maintenance", "work_orders", "orders on the equipment when it was used", "equipment uses"),
     Check("downtime", "downtime", "stops of the equipment during the steps", "stops"),
     Check("alarms", "events", "alarms and errors of the equipment during the steps", "alarms"),
@@ -53,18 +54,32 @@ _CHECKS = (
 CHECKS: dict[str, Check] = {c.name: c for c in _CHECKS}
 
 _SD = "robust standard deviations from their median"
+_UNTIL = "1 where it has come until now, or stopped no longer ago than it came before, else 0"
 _KINDS = (
     Kind(
         "lab_out_of_spec", "laboratory", "a result outside its specification, by value or by the laboratory's verdict"
     ),
     Kind("lab_out_of_trend", "laboratory", "a result that the laboratory calls out of trend"),
     Kind("lab_unusual", "laboratory", "a result within specification, beyond all of the product's earlier ones", _SD),
-    Kind("lab_missing", "laboratory", "no sample of an attribute that the product's batches have, and it is overdue"),
+    Kind(
+        "lab_limits_changed", "laboratory", "a result whose unit or limits are not those of the product's earlier ones"
+    ),
+    Kind(
+        "lab_missing",
+        "laboratory",
+        "no sample of an attribute that the product's batches have, and it is overdue",
+        _UNTIL,
+    ),
     Kind(
         "lab_to_come", "laboratory", "no sample yet of attributes that the product's batches have, and none is overdue"
     ),
     Kind("lab_pending", "laboratory", "samples that the laboratory has not approved"),
-    Kind("lab_without_value", "laboratory", "an approved result that carries no value"),
+    Kind(
+        "lab_without_value",
+        "laboratory",
+        "an approved result that carries no value",
+        _UNTIL,
+    ),
     Kind(
         "lab_invalidated",
         "laboratory",
@@ -92,11 +107,22 @@ _KINDS = (
     Kind("lot_out_of_trend", "materials", "a lot that went in is out of trend by the laboratory's verdict"),
     Kind("lot_unusual", "materials", "a lot that went in lies beyond all earlier lots of its material", _SD),
     Kind("lot_untested", "materials", "a lot without a valid result that other lots of its material have"),
+    Kind("lots_never_tested", "materials", "no lot of any batch has a result here"),
     Kind("lot_used_before_result", "materials", "a lot that was used before its result was approved"),
     Kind("lot_in_deviation", "materials", "an open deviation names a lot or intermediate that went in", recorded=True),
     Kind("genealogy_missing", "genealogy", "no material is recorded"),
-    Kind("material_missing", "genealogy", "no lot of a material that the product's batches have"),
-    Kind("step_missing", "record", "a step that the product's batches have is not recorded"),
+    Kind(
+        "material_missing",
+        "genealogy",
+        "no lot of a material that the product's batches have",
+        _UNTIL,
+    ),
+    Kind(
+        "step_missing",
+        "record",
+        "a step that the product's batches have is not recorded",
+        _UNTIL,
+    ),
     Kind("step_open", "record", "a step without an end in a batch that has ended"),
     Kind("step_without_equipment", "record", "a step names no equipment, as the product's other batches do"),
     Kind("step_value_missing", "record", "a value that the product's batches have was not recorded"),
@@ -107,6 +133,13 @@ _KINDS = (
         "release record",
         "the batch has ended and its record is not complete",
         "time since its end, as a multiple of what nineteen in twenty of the product's records take",
+    ),
+    Kind("entered_late", "entries", "a row that was entered long after the batch had ended", "days after"),
+    Kind(
+        "entry_changed",
+        "entries",
+        "a row that was changed after the batch had ended",
+        "1 where a time, an equipment, a lot, a step or a severity was changed, else 0",
     ),
     Kind(
         "maintenance_overdue",
@@ -139,6 +172,7 @@ _KINDS = (
     Kind("short_stops", "downtime", "many short stops", "share of the step"),
     Kind("downtime_without_reason", "downtime", "stops that have ended without a reason"),
     Kind("alarms", "alarms", "alarms of one code during a step", "number of them"),
+    Kind("alarm_rare", "alarms", "an alarm or error that the equipment has had in hardly any of its uses before"),
     Kind("errors", "alarms", "errors during a step that no recorded breakdown explains", "number of them"),
     Kind("limit_excursion", "signals", "a signal outside the limits of normal operation", "hours of the longest one"),
     Kind(
@@ -166,6 +200,13 @@ _KINDS = (
         "a deviation on the equipment, open while it was used and still open",
         recorded=True,
     ),
+    Kind("deviation_of_others", "deviations", "open deviations of other batches on equipment while it was used here"),
+    Kind(
+        "closed_deviation",
+        "deviations",
+        "a deviation of the batch, or on its equipment while it was used, that is closed by now",
+        "1 for a critical one, and for a major one of the batch itself, else 0",
+    ),
     Kind("predicted_out_of_spec", "predicted results", "the expected result lies outside the specification"),
     Kind(
         "predicted_at_risk",
@@ -191,6 +232,13 @@ _KINDS = (
 )
 KINDS: dict[str, Kind] = {k.name: k for k in _KINDS}
 
+# Results of material lots, which stand in lab_results and which a site may have none of
+LOT_RESULTS = "lot_results"
+
+# What says where rooms are and what limits are -> the records that are looked at with it
+REFERENCE: dict[str, frozenset[str]] = {
+    "equipment": frozenset({"batch_steps", "readings"}), "signals": frozenset({"readings"}),
+}
 # What a batch is reviewed on, and the system it usually lies in where the site's mapping does not say
 RECORDS: dict[str, str] = {
     "batch_steps": "MES",

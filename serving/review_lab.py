@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from serving.review_case import Case
 from serving.review_finding import Found, Outcome, number, word
-from serving.review_trend import Habit, distance, lab_habits, outside, results_of_product
+from serving.review_habits import Habit, lab_habits, sample_due
+from serving.review_trend import Limits, distance, limits_of, limits_of_product, outside, results_of_product
 
 Row = Mapping[str, Any]
 
@@ -20,8 +22,8 @@ def check(case: Case) -> Outcome:
     rows = rows[rows["material_lot"].isna() | (rows["material_lot"] == case.batch_id)]
     rows = rows.sort_values(["sampled_at", "result_id"], kind="stable")
     results = rows.to_dict("records")
-    habits = lab_habits(case) if case.enough_peers else {}
-    expected = {a for a, h in habits.items() if h.share >= case.rules.settings.peers_share}
+    habits = lab_habits(case)
+    expected = {a for a, h in habits.items() if h.usual is not None}
     missing = sorted(expected - {str(r["attribute"]) for r in results})
     found: list[Found] = []
     for row in results:
@@ -30,7 +32,7 @@ def check(case: Case) -> Outcome:
     found += _pending(case, [r for r in results if pd.isna(r["approved_at"])])
     found += _not_sampled(case, missing, habits)
     notes = () if case.enough_peers else (_few(case),)
-    nothing = not results and not case.enough_peers
+    nothing = not results and not expected and bool(len(case.known.table("lab_results")))
     if nothing:
         found.append(_nothing(case))
     return Outcome(
@@ -39,31 +41,43 @@ def check(case: Case) -> Outcome:
 
 
 def _nothing(case: Case) -> Found:
-    """No sample at all, where the product's batches cannot say what there ought to be."""
+    """No sample at all, where the product's batches do not say what ought to be there: they are few, or have none."""
     key = (f"lab_results/{case.batch_id}/any",)
+    others = f"; none of the last {len(case.peers)} batches of {case.product} has any" if case.enough_peers else ""
     if case.ended is None:
-        return Found("lab_to_come", key, "no sample of this batch yet", case.t, {"limit": "a result"})
+        return Found("lab_to_come", key, f"no sample of this batch yet{others}", case.t, {"limit": "a result"})
     return Found(
         "lab_missing",
         key,
-        "the batch has ended, and there is no result and no sample of it at all",
+        f"the batch has ended, and there is no result and no sample of it at all{others}",
         case.ended,
         {"limit": "a result"},
+        measure=1.0,
     )
 
 
 def _few(case: Case) -> str:
-    return f"only {len(case.peers)} other batches of {case.product}: what results it ought to have is not known"
+    return f"only {len(case.peers)} other batches of {case.product}: what results it ought to have is hardly known"
 
 
 def _approved(case: Case, row: Row, results: list[Row], habits: Mapping[str, Habit]) -> Iterator[Found]:
     """At most one exception by value of each result, and what happened to its entry."""
-    judged = _by_value(case, row, results)
-    if judged is not None and judged.kind == "lab_without_value" and not _has_values(case, row, habits):
-        judged = None
+    changed = _other_limits(case, row)
+    judged = _by_value(case, row, results, changed)
+    if judged is not None and judged.kind == "lab_without_value":
+        how_usual = _has_values(case, row, habits)
+        judged = None if how_usual is None else replace(judged, measure=how_usual)
     if judged is not None:
         yield judged
-    yield from _corrected(case, row, 0 if judged else 1)
+    if changed is not None:
+        yield _found(
+            "lab_limits_changed",
+            row,
+            f"is held against {_told(limits_of(row))}, the product's other results against {_told(changed)}",
+            {"usual_unit": changed[0] or None, "usual_lower_spec": changed[1], "usual_upper_spec": changed[2]},
+            entries=0 if judged else 1,
+        )
+    yield from _corrected(case, row, 0 if judged or changed else 1)
     slow = habits[str(row["attribute"])].slow if str(row["attribute"]) in habits else float("nan")
     took = float((row["approved_at"] - row["sampled_at"]) / pd.Timedelta(hours=1))
     if slow > 0:
@@ -73,19 +87,35 @@ def _approved(case: Case, row: Row, results: list[Row], habits: Mapping[str, Hab
             f"was approved {took / 24:.1f} d after its sample",
             {"approval_h": took, "sampled_at": row["sampled_at"]},
             measure=took / slow,
-            entries=0 if judged else 1,
+            entries=0 if judged or changed else 1,
         )
 
 
-def _has_values(case: Case, row: Row, habits: Mapping[str, Habit]) -> bool:
-    """Whether results of the attribute usually carry a value; where that is not known, they do."""
-    habit = habits.get(str(row["attribute"]))
-    return habit is None or habit.share >= case.rules.settings.peers_share
+def _has_values(case: Case, row: Row, habits: Mapping[str, Habit]) -> float | None:
+    """How usual a value is (`Usual.measure`) for the attribute of the product, where it has none of it, of anything."""
+    attribute = str(row["attribute"])
+    if attribute in habits:
+        valued = habits[attribute].valued
+        return None if valued is None else valued.measure
+    return 1.0 if case.known.rows("lab_results", "attribute", attribute)["value"].notna().any() else None
 
 
-def _by_value(case: Case, row: Row, results: list[Row]) -> Found | None:
-    value, low, high = (number(row[c]) for c in ("value", "lower_spec", "upper_spec"))
-    status, unit = word(row["status"]), word(row["unit"])
+def _other_limits(case: Case, row: Row) -> Limits | None:
+    """Unit and specification of the product's results before this one, where its own are others."""
+    settings = case.rules.settings
+    line = limits_of_product(case.known, case.product, str(row["attribute"]))
+    usual = line.usual(
+        row["approved_at"], case.batch_id, settings.trend_results, settings.least_peers, settings.peers_share
+    )
+    return None if usual is None or usual == limits_of(row) else usual
+
+
+def _by_value(case: Case, row: Row, results: list[Row], changed: Limits | None) -> Found | None:
+    """What is to be said of the value. changed: the product's usual limits, which count where the row has none."""
+    value, status, unit = number(row["value"]), word(row["status"]), word(row["unit"])
+    _, low, high = limits_of(row)
+    if changed is not None and low is None and high is None and unit == changed[0]:
+        _, low, high = changed
     out = outside(value, low, high)
     if status == "invalidated":
         again = [
@@ -95,11 +125,12 @@ def _by_value(case: Case, row: Row, results: list[Row]) -> Found | None:
             and r["sampled_at"] >= row["sampled_at"]
             and r is not row
             and word(r["status"]) != "invalidated"
-            and (pd.isna(r["approved_at"]) or pd.notna(r["value"]))
+            and (pd.isna(r["approved_at"]) or pd.notna(r["value"]) or word(r["status"]))
         ]
         if not again:
             return _found("lab_not_repeated", row, "was invalidated, and no valid result follows it", {"value": value})
-        kept = ", ".join(f"{r['value']:g} {unit}".rstrip() for r in again if pd.notna(r["value"]))
+        told = [f"{r['value']:g} {unit}".rstrip() if pd.notna(r["value"]) else word(r["status"]) for r in again]
+        kept = ", ".join(t.replace("_", " ") for t in told if t)
         return _found(
             "lab_invalidated",
             row,
@@ -108,12 +139,11 @@ def _by_value(case: Case, row: Row, results: list[Row]) -> Found | None:
             measure=float(out),
             rows=tuple(f"lab_results/{r['result_id']}" for r in again),
         )
-    if value is None:
-        return _found("lab_without_value", row, "is approved and carries no value", {})
     if out or status == "out_of_spec":
-        text = f"{_shown(value, unit)} is outside {_limits(low, high)}"
+        text = f"{_shown(value, unit)} {_beyond(value, low, high)}" if out else ""
         if not out:
-            text = f"{_shown(value, unit)} is out of specification by the laboratory's verdict, not by its limits"
+            text = f"{_shown(value, unit)} is out of specification by the laboratory's verdict"
+            text += "" if value is None else ", not by its limits"
         elif status in ("in_spec", "out_of_trend"):
             text += f", although the laboratory's verdict is {status.replace('_', ' ')}"
         return _found("lab_out_of_spec", row, text, {"value": value, "status": status or None})
@@ -124,6 +154,8 @@ def _by_value(case: Case, row: Row, results: list[Row]) -> Found | None:
             f"{_shown(value, unit)} is out of trend by the laboratory's verdict",
             {"value": value},
         )
+    if value is None:
+        return _found("lab_without_value", row, "is approved and carries no value", {})
     settings = case.rules.settings
     line = results_of_product(case.known, case.product, str(row["attribute"]))
     earlier = line.before(row["approved_at"], case.batch_id, settings.trend_results)
@@ -183,18 +215,18 @@ def _not_sampled(case: Case, attributes: list[str], habits: Mapping[str, Habit])
     """Attributes without a sample: those that are overdue one by one, those to come together."""
     to_come = []
     for attribute in attributes:
-        habit = habits[attribute]
-        due = case.started + pd.Timedelta(hours=habit.late)
+        due, usual = sample_due(case, habits[attribute]), habits[attribute].usual
         if case.t <= due:
             to_come.append(attribute)
             continue
         yield Found(
             "lab_missing",
             (f"lab_results/{case.batch_id}/{attribute}",),
-            f"there is no result and no sample for {attribute.replace('_', ' ')}; {habit.share:.0%} of the last "
-            f"{len(case.peers)} batches of {case.product} have one",
+            f"there is no result and no sample for {attribute.replace('_', ' ')}"
+            + (f"; {usual.told(case.product)}" if usual else ""),
             due,
             {"attribute": attribute, "limit": "a result"},
+            measure=usual.measure if usual else 1.0,
         )
     if to_come:
         yield Found(
@@ -240,9 +272,16 @@ def _shown(value: float | None, unit: str) -> str:
     return "no value" if value is None else f"{value:g} {unit}".rstrip()
 
 
-def _limits(low: float | None, high: float | None) -> str:
+def _beyond(value: float | None, low: float | None, high: float | None) -> str:
+    if low is not None and high is not None:
+        return f"is outside {low:g} to {high:g}"
+    return f"is below {low:g}" if low is not None else f"is above {high:g}"
+
+
+def _told(limits: Limits) -> str:
+    unit, low, high = limits
     if low is None and high is None:
-        return "no limits"
+        return f"no limits ({unit})" if unit else "no limits"
     if low is None:
-        return f"at most {high:g}"
-    return f"at least {low:g}" if high is None else f"{low:g} to {high:g}"
+        return f"at most {high:g} {unit}".rstrip()
+    return f"at least {low:g} {unit}".rstrip() if high is None else f"{low:g} to {high:g} {unit}".rstrip()

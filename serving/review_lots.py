@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from features.genealogy import Link
 from serving.review_case import Case, Known
 from serving.review_finding import Found, Outcome, number, word
+from serving.review_habits import Usual, expected, peer_steps, step_order, usual
+from serving.review_kinds import LOT_RESULTS
 from serving.review_trend import distance, outside, results_of_material
 
 Row = Mapping[str, Any]
@@ -20,15 +21,43 @@ def check(case: Case) -> Outcome:
     """Entries: results of the lots, and lots without one that they ought to have."""
     found: list[Found] = []
     entries = 0
+    tested = lots_are_tested(case.known)
     for link in case.lots:
         results = lot_results(case.known, link.id)
-        entries += max(1, len(results))
+        entries += len(results) or int(tested or _is_batch(case.known, link.id))
         for row in results:
             found += suspicious(case.known, case.rules.settings, link, row)
             found += _used_early(case, link, row)
         found += _untested(case, link, results)
         found += _in_deviation(case, link)
+    untold = [link.id for link in case.lots if not _is_batch(case.known, link.id)]
+    if untold and not tested and LOT_RESULTS not in case.rules.not_expected:
+        entries += 1
+        found.append(
+            Found(
+                "lots_never_tested",
+                ("lots/any",),
+                f"no material lot of any batch has a result: the {len(untold)} of this batch could not be looked at",
+                case.started,
+                {"lots": untold, "limit": "results of the lots"},
+            )
+        )
     return Outcome("materials", entries, found, (), done=bool(case.lots))
+
+
+def lots_are_tested(known: Known) -> bool:
+    """Whether any lot that is no batch has a result; True where no results are kept at all, which the feeds tell."""
+
+    def look() -> bool:
+        lab = known.table("lab_results")
+        lots = set(known.table("genealogy")["material_lot"]) - set(known.table("batches")["batch_id"])
+        return lab.empty or bool((lab["material_lot"].isin(lots) | lab["batch_id"].isin(lots)).any())
+
+    return known.keep("lots are tested", look)
+
+
+def _is_batch(known: Known, name: str) -> bool:
+    return len(known.rows("batches", "batch_id", name)) > 0
 
 
 def lot_results(known: Known, lot: str) -> list[Row]:
@@ -37,14 +66,15 @@ def lot_results(known: Known, lot: str) -> list[Row]:
 
 
 def _lot_results(known: Known, lot: str) -> list[Row]:
-    rows = pd.concat([known.rows("lab_results", "material_lot", lot), _as_batch(known, lot)])
+    own = known.rows("lab_results", "material_lot", *known.spelled_like("lab_results", "material_lot", lot))
+    rows = pd.concat([own, _as_batch(known, lot)])
     rows = rows.drop_duplicates("result_id").sort_values(["sampled_at", "result_id"], kind="stable")
     out: list[Row] = rows.to_dict("records")
     return out
 
 
 def _as_batch(known: Known, lot: str) -> pd.DataFrame:
-    rows = known.rows("lab_results", "batch_id", lot)
+    rows = known.rows("lab_results", "batch_id", *known.spelled_like("lab_results", "batch_id", lot))
     return rows[rows["material_lot"].isna()]
 
 
@@ -124,7 +154,7 @@ def _untested(case: Case, link: Link, results: list[Row]) -> Iterator[Found]:
     material = word(link.used["material"])
     have = {str(r["attribute"]) for r in results if word(r["status"]) != "invalidated"}
     wanted = case.known.keep(("tested", material), lambda: _tested(case, material))
-    missing = sorted(wanted - have)
+    missing = sorted(set(wanted) - have)
     if missing:
         yield Found(
             "lot_untested",
@@ -137,21 +167,22 @@ def _untested(case: Case, link: Link, results: list[Row]) -> Iterator[Found]:
         )
 
 
-def _tested(case: Case, material: str) -> set[str]:
+def _tested(case: Case, material: str) -> dict[str, Usual]:
+    """Attributes that the lots of a material have results of; what has stopped coming counts too."""
     settings, known = case.rules.settings, case.known
-    lots = sorted(set(known.rows("genealogy", "material", material)["material_lot"]))
-    if len(lots) < settings.least_peers:
-        return set()
-    counts: dict[str, int] = {}
-    for lot in lots:
-        for attribute in {str(r["attribute"]) for r in lot_results(known, lot)}:
-            counts[attribute] = counts.get(attribute, 0) + 1
-    return {a for a, n in counts.items() if n >= settings.peers_share * len(lots)}
+    rows = known.rows("genealogy", "material", material).sort_values(["used_at", "material_lot"], ascending=False)
+    lots = rows["material_lot"].drop_duplicates(keep="last")
+    return usual(
+        [{str(r["attribute"]) for r in lot_results(known, lot)} for lot in lots],
+        settings.peers_share, settings.least_peers,
+    )  # fmt: skip
 
 
 def _in_deviation(case: Case, link: Link) -> Iterator[Found]:
     """Open deviations that name the lot where others name a batch."""
-    rows = case.known.rows("deviations", "batch_id", link.id)
+    rows = case.known.rows(
+        "deviations", "batch_id", *case.known.spelled_like("deviations", "batch_id", link.id)
+    )  # fmt: skip
     for row in rows[rows["closed_at"].isna()].to_dict("records"):
         yield Found(
             "lot_in_deviation",
@@ -170,23 +201,11 @@ def check_genealogy(case: Case) -> Outcome:
     """Entries: materials that were issued, or that the product's batches have by then; intermediates that went in."""
     known, peers = case.known, case.peers
     have = {word(r["material"]) for r in known.genealogy.issued(case.batch_id)}
-    started = known.rows("batches", "batch_id", *peers).set_index("batch_id")["started_at"]
-    usual: dict[str, list[float]] = {}
-    for peer in peers:
-        first: dict[str, pd.Timestamp] = {}
-        for row in known.genealogy.issued(peer):
-            first.setdefault(word(row["material"]), row["used_at"])
-        for material, used in first.items():
-            usual.setdefault(material, []).append((used - started[peer]) / pd.Timedelta(hours=1))
-    least = case.rules.settings.peers_share * len(peers)
-    expected = {
-        m: case.started + pd.Timedelta(hours=float(np.quantile(hours, 0.95)))
-        for m, hours in usual.items()
-        if case.enough_peers and len(hours) >= least
-    }
-    overdue = sorted(m for m, due in expected.items() if m not in have and case.t > max(due, case.started))
+    first = {p: _first_used(known.genealogy.issued(p)) for p in peers}
+    wanted = expected(case, first)
+    overdue = [m for m in wanted if m not in have and _is_due(case, m, first)]
     found: list[Found] = []
-    if not have and (overdue or (case.ended is not None and not case.enough_peers)):
+    if not have and (overdue or (case.ended is not None and not wanted and len(known.table("genealogy")))):
         found.append(
             Found(
                 "genealogy_missing",
@@ -202,14 +221,14 @@ def check_genealogy(case: Case) -> Outcome:
             Found(
                 "material_missing",
                 (f"genealogy/{case.batch_id}/{m}",),
-                f"no lot of {m.replace('_', ' ')} is recorded; {len(usual[m])} of the last {len(peers)} batches of "
-                f"{case.product} have one",
-                expected[m],
+                f"no lot of {m.replace('_', ' ')} is recorded; {wanted[m].told(case.product)}",
+                case.until,
                 {"material": m, "limit": "a lot"},
+                measure=wanted[m].measure,
             )
             for m in overdue
         ]
-    intermediates = [link for link in case.lots if len(known.rows("batches", "batch_id", link.id))]
+    intermediates = [link for link in case.lots if _is_batch(known, link.id)]
     found += [
         Found(
             "genealogy_missing",
@@ -223,3 +242,24 @@ def check_genealogy(case: Case) -> Outcome:
     ]
     entries = max(len(have | set(overdue)) + len(intermediates), len(found))
     return Outcome("genealogy", entries, found, (), done=entries > 0)
+
+
+def _first_used(issued: Sequence[Row]) -> dict[str, pd.Timestamp]:
+    out: dict[str, pd.Timestamp] = {}
+    for row in issued:
+        out.setdefault(word(row["material"]), row["used_at"])
+    return out
+
+
+def _is_due(case: Case, material: str, first: Mapping[str, Mapping[str, pd.Timestamp]]) -> bool:
+    """Whether a material is overdue: when the batch has ended; while it runs, when the step it is for has begun."""
+    if case.ended is not None:
+        return True
+    used = pd.Series({p: of[material] for p, of in first.items() if material in of})
+    rows = peer_steps(case)
+    for step in step_order(case):
+        begun = rows[rows["step"] == step].set_index("batch_id")["started_at"]
+        later = (begun.reindex(used.index) - used).dropna() >= pd.Timedelta(0)
+        if len(later) >= case.rules.settings.least_peers and later.mean() >= case.rules.settings.peers_share:
+            return any(s.name == step for s in case.steps)
+    return False

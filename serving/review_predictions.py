@@ -18,7 +18,7 @@ from serving.review_case import Case
 from serving.review_equipment import used
 from serving.review_finding import Found, Outcome
 from serving.scoring import Scorer
-from serving.words import stage
+from serving.words import expectation, percent, stage
 
 _QUALITY, _FAILURE = "predicted results", "predicted failures"
 _MOST_REASONS = 3
@@ -69,7 +69,9 @@ def results(case: Case, scorer: Scorer, trained: pd.Timestamp) -> Outcome:
     except SteadylineError as refusal:
         return Outcome(_QUALITY, 0, (), (refusal.found,), done=False)
     rows = case.known.rows("lab_results", "batch_id", case.batch_id)
-    there = set(rows.loc[rows["value"].notna() & (rows["status"].astype(object) != "invalidated"), "attribute"])
+    status = rows["status"].astype(object)
+    told = rows["value"].notna() | (rows["approved_at"].notna() & status.notna())  # it may say pass or fail and no more
+    there = set(rows.loc[told & (status != "invalidated"), "attribute"])
     waiting = [a for a in score["attributes"] if a["attribute"] not in there]
     undecided = [a["attribute"] for a in waiting if a["verdict"] == "undecided"]
     found = [f for a in waiting if a["verdict"] in ("out_of_spec_expected", "at_risk") for f in _result(case, score, a)]
@@ -85,11 +87,12 @@ def _result(case: Case, score: Mapping[str, Any], a: Mapping[str, Any]) -> list[
     kind = "predicted_out_of_spec" if a["verdict"] == "out_of_spec_expected" else "predicted_at_risk"
     said, unit = str(a["attribute"]).replace("_", " "), a["unit"]
     risk = a["prob_out_of_spec"]
-    text = (
-        f"{said}: {a['expected']:.4g} {unit} expected {stage(score['gate'])}, 90 % interval "
-        f"{a['interval_90'][0]:.4g} to {a['interval_90'][1]:.4g}"
-        + (f", {risk:.0%} out of specification" if risk else "")
-    )
+    expected, sure = expectation(a)
+    text = f"{said}: {expected} expected {stage(score['gate'])}, {sure}"
+    if a["target"] == "pass_fail":
+        text = f"{said}: {expected} {stage(score['gate'])}, {sure}"
+    elif risk:
+        text += f", {percent(risk)} out of specification"
     evidence = {
         "attribute": a["attribute"],
         "value": a["expected"],

@@ -15,6 +15,7 @@ from features.reading_ranges import Series
 from serving.review_case import AROUND, Case, Step
 from serving.review_equipment import stopped, used
 from serving.review_finding import Found, Outcome, number, word
+from serving.review_habits import peer_steps
 
 _HOUR_US = 3_600_000_000
 _LEAST_STEP_H = 1.0  # in a shorter step a slow signal may rightly have no reading
@@ -90,6 +91,8 @@ def check(case: Case) -> Outcome:
         signals = sorted({*known, *read})
         if not signals:
             unknown.add(step.equipment_id)
+            unread = list(_never_read(case, step))
+            entries, found = entries + len(unread), [*found, *unread]
         entries += len(signals)
         quiet = list(_silence(case, step, signals, read))
         found += quiet
@@ -108,6 +111,28 @@ def check(case: Case) -> Outcome:
     if unknown:
         notes.append(f"no signal is known of {', '.join(sorted(unknown))}")
     return Outcome("signals", entries, found, tuple(notes), done=bool(entries))
+
+
+def _never_read(case: Case, step: Step) -> Iterator[Found]:
+    """Equipment of which no signal is known, where that on which the product's batches else run the step is read."""
+    rows = peer_steps(case)
+    rows = rows[(rows["step"] == step.name) & (rows["equipment_id"] != step.equipment_id)]
+    others = rows["equipment_id"].dropna()
+    read = {name for (name, _), at in first_readings(case).items() if at < step.end}
+    settings = case.rules.settings
+    if len(others) >= settings.least_peers and others.isin(read).mean() >= settings.peers_share:
+        yield Found(
+            "readings_missing",
+            (f"readings/{step.equipment_id}/{step.name}",),
+            f"no signal of {step.equipment_id} is known, and other equipment that runs {step.name.replace('_', ' ')} "
+            "is read",
+            step.start,
+            {"signals": [], "others": sorted(set(others.astype(str)))},
+            until=step.end,
+            measure=1.0,
+            step=step.name,
+            equipment_id=step.equipment_id,
+        )
 
 
 def _excursion(
@@ -135,8 +160,7 @@ def _found(
         kind,
         (f"signals/{where}/{signal}/{step.name}",),
         f"{signal.replace('_', ' ')} of {where} was outside {_limits(low, high, unit)} during "
-        f"{step.name.replace('_', ' ')}: {_times(there)}, "
-        f"the longest {longest.hours:.1f} h, worst {worst.worst:.4g} {unit}".rstrip(),
+        f"{step.name.replace('_', ' ')} {_times(there)} {longest.hours:.1f} h, worst {worst.worst:.4g} {unit}".rstrip(),
         _at(there[0].begin),
         {
             "signal": signal,
@@ -305,7 +329,7 @@ def _beyond(value: float, low: float | None, high: float | None) -> float:
 
 
 def _times(there: list[Excursion]) -> str:
-    return "once" if len(there) == 1 else f"{len(there)} times"
+    return "once, for" if len(there) == 1 else f"{len(there)} times, at most for"
 
 
 def _limits(low: float | None, high: float | None, unit: str) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from serving.review_case import Case, Step
 from serving.review_finding import Found, Outcome, number, word
+from serving.review_habits import expected, peer_steps, step_order, usual
 from serving.review_trend import distance
 
 _HOUR = pd.Timedelta(hours=1)
@@ -18,24 +19,28 @@ _HOUR = pd.Timedelta(hours=1)
 def check(case: Case) -> Outcome:
     """Entries: steps, recorded values of the steps that have ended, and the yield."""
     habits = _peer_steps(case)
-    share, enough = case.rules.settings.peers_share, case.enough_peers
+    enough = case.enough_peers
     found: list[Found] = []
     have = {s.name for s in case.steps}
-    usual = {s: rows for s, rows in habits.items() if len(rows) >= share * len(case.peers)} if enough else {}
-    missing = [s for s in sorted(usual) if s not in have and _is_due(case, usual[s])]
+    of_peer: dict[str, set[str]] = {}
+    for name, rows in habits.items():
+        for row in rows:
+            of_peer.setdefault(str(row["batch_id"]), set()).add(name)
+    wanted = expected(case, of_peer)
+    missing = [s for s in step_order(case) if s in wanted and s not in have and _is_due(case, s, habits[s])]
     found += [
         Found(
             "step_missing",
             (f"batch_steps/{case.batch_id}/{s}",),
-            f"{s.replace('_', ' ')} is not recorded; "
-            f"{len(usual[s])} of the last {len(case.peers)} batches of {case.product} have it",
+            f"{s.replace('_', ' ')} is not recorded; {wanted[s].told(case.product)}",
             case.until,
             {"step": s, "limit": "a step"},
+            measure=wanted[s].measure,
             step=s,
         )
         for s in missing
     ]
-    if not case.steps and not enough:
+    if not case.steps and not wanted and len(case.known.table("batch_steps")):
         missing.append("")
         found.append(
             Found(
@@ -44,11 +49,12 @@ def check(case: Case) -> Outcome:
                 "no step of this batch is recorded",
                 case.started,
                 {"limit": "a step"},
+                measure=1.0,
             )
         )
     entries = len(case.steps) + len(missing)
     for step in case.steps:
-        found += _step(case, step, usual.get(step.name))
+        found += _step(case, step, habits[step.name] if step.name in wanted else None)
         if step.ended:
             values, more = _values(case, step, habits.get(step.name))
             entries, found = entries + values, [*found, *more]
@@ -58,27 +64,33 @@ def check(case: Case) -> Outcome:
     notes = (
         ()
         if enough
-        else (f"only {len(case.peers)} other batches of {case.product}: what its record ought to hold is not known",)
+        else (f"only {len(case.peers)} other batches of {case.product}: what its record ought to hold is hardly known",)
     )
     return Outcome("record", entries, found, notes, done=bool(entries))
 
 
 def _peer_steps(case: Case) -> dict[str, list[Mapping[str, Any]]]:
-    """Step -> its rows in the peers, with hours from the start of the batch."""
-    started = case.known.rows("batches", "batch_id", *case.peers).set_index("batch_id")["started_at"]
-    rows = case.known.rows("batch_steps", "batch_id", *case.peers)
-    rows = rows.assign(_after=((rows["started_at"] - rows["batch_id"].map(started)) / _HOUR).astype(float))
+    """Step -> its rows in the peers, newest first, with hours from the start of the batch."""
+    place = {peer: i for i, peer in enumerate(case.peers)}
+    rows = peer_steps(case)
+    rows = rows.iloc[np.argsort(rows["batch_id"].map(place).to_numpy(), kind="stable")]
     return {str(step): own.to_dict("records") for step, own in rows.groupby("step", observed=True)}
 
 
-def _is_due(case: Case, rows: list[Mapping[str, Any]]) -> bool:
-    """A step of a batch that has ended is; one of a running batch when nineteen in twenty peers had begun it."""
+def _is_due(case: Case, step: str, rows: list[Mapping[str, Any]]) -> bool:
+    """A step of a batch that has ended is; while it runs, one that a later step has overtaken: a batch may be behind.
+
+    Of a running batch without any step: when nineteen in twenty peers had begun it.
+    """
     if case.ended is not None:
         return True
+    if case.steps:
+        order = step_order(case)
+        return any(s.name in order[order.index(step) + 1 :] for s in case.steps)
     return case.t > case.started + pd.Timedelta(hours=float(np.quantile([r["_after"] for r in rows], 0.95)))
 
 
-def _step(case: Case, step: Step, usual: list[Mapping[str, Any]] | None) -> Iterator[Found]:
+def _step(case: Case, step: Step, rows: list[Mapping[str, Any]] | None) -> Iterator[Found]:
     key, said = f"batch_steps/{case.batch_id}/{step.name}", step.name.replace("_", " ")
     if not step.ended and case.ended is not None:
         yield Found(
@@ -89,14 +101,18 @@ def _step(case: Case, step: Step, usual: list[Mapping[str, Any]] | None) -> Iter
             {"limit": "an end"},
             step=step.name,
         )
-    if usual and not step.equipment_id:
-        named = sum(pd.notna(r["equipment_id"]) for r in usual)
-        if named >= case.rules.settings.peers_share * len(usual):
+    if rows and not step.equipment_id:
+        settings = case.rules.settings
+        named = usual(
+            [{"equipment"} if pd.notna(r["equipment_id"]) else () for r in rows],
+            settings.peers_share, settings.least_peers,
+        )  # fmt: skip
+        if named:
             yield Found(
                 "step_without_equipment",
                 (key, "equipment"),
-                f"{said} names no equipment; {named} of {len(usual)} of the "
-                "product's batches do: its stops, alarms and readings cannot be looked at",
+                f"{said} names no equipment; {named['equipment'].told(case.product)}: its stops, alarms and readings "
+                "cannot be looked at",
                 step.start,
                 {"limit": "an equipment"},
                 step=step.name,
@@ -105,24 +121,25 @@ def _step(case: Case, step: Step, usual: list[Mapping[str, Any]] | None) -> Iter
 
 def _values(case: Case, step: Step, rows: list[Mapping[str, Any]] | None) -> tuple[int, list[Found]]:
     """Number of values looked at, and what was found among them."""
-    if not rows or not case.enough_peers:
+    if not rows:
         return len(step.values), []
     settings = case.rules.settings
     skip = {"_after", "source_line"}
     columns = [c for c, v in rows[0].items() if c not in skip and isinstance(v, float | int | np.floating)]
     found, looked = [], 0
+    wanted = usual([{c for c in columns if pd.notna(r[c])} for r in rows], settings.peers_share, settings.least_peers)
     for column in columns:
         earlier = np.array([r[column] for r in rows], dtype=np.float64)
         earlier = earlier[~np.isnan(earlier)]
         value, said = step.values.get(column), f"{column.replace('_', ' ')} of {step.name.replace('_', ' ')}"
         if value is None:
-            if len(earlier) >= settings.peers_share * len(rows):
+            if column in wanted:
                 looked += 1
                 found.append(
                     Found(
                         "step_value_missing",
                         (f"batch_steps/{case.batch_id}/{step.name}/{column}",),
-                        f"{said} was not recorded; {len(earlier)} of {len(rows)} of the product's batches have it",
+                        f"{said} was not recorded; {wanted[column].told(case.product)}",
                         step.end,
                         {"value": column, "limit": "a value"},
                         step=step.name,
@@ -149,20 +166,21 @@ def _values(case: Case, step: Step, rows: list[Mapping[str, Any]] | None) -> tup
 
 
 def _yield(case: Case) -> Iterator[Found]:
-    value = number(case.batch["yield_pct"])
-    peers = case.known.rows("batches", "batch_id", *case.peers)["yield_pct"].dropna().to_numpy(np.float64)
+    settings, value = case.rules.settings, number(case.batch["yield_pct"])
+    of_peer = case.known.rows("batches", "batch_id", *case.peers).set_index("batch_id")["yield_pct"]
+    peers = of_peer.dropna().to_numpy(np.float64)
     key = f"batches/{case.batch_id}"
     if value is None:
-        if len(peers) >= max(case.rules.settings.least_peers, case.rules.settings.peers_share * len(case.peers)):
+        if told := expected(case, {str(b): {"yield"} for b in of_peer.dropna().index}):
             yield Found(
                 "step_value_missing",
                 (key, "yield_pct"),
-                "the batch has ended and has no yield; the product's other batches have one",
+                f"the batch has ended and has no yield; {told['yield'].told(case.product)}",
                 case.ended,
                 {"value": "yield_pct", "limit": "a value"},
             )
         return
-    far = distance(value, peers) if len(peers) >= case.rules.settings.trend_least else None
+    far = distance(value, peers) if len(peers) >= settings.trend_least else None
     if far is not None:
         yield Found(
             "yield_unusual",

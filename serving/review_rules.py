@@ -14,7 +14,7 @@ from models.split import Strict
 from models.yaml_problems import Duration, problems
 from plant.errors import SiteError, did_you_mean, listing
 from plant.yaml_text import read_yaml
-from serving.review_kinds import KINDS, RECORDS, SEVERITIES, Severity
+from serving.review_kinds import KINDS, LOT_RESULTS, RECORDS, SEVERITIES, Severity
 
 DEFAULTS = Path(__file__).with_name("review_rules.yaml")
 REVIEW_FILE = "review.yaml"
@@ -56,7 +56,7 @@ class Settings(Strict):
     breakdown_reasons: _Words = Field(description="reasons of a stop that is a breakdown, however short")
     environment_classes: _Words = Field(description="classes of equipment that are rooms")
     peers: _Count = Field(description="earlier batches of the product that a batch is compared with, at most")
-    least_peers: _Count = Field(description="with fewer of them it is not known what a batch ought to have, and said")
+    least_peers: _Count = Field(description="of fewer, only what each of at least three has is expected")
     peers_share: Annotated[float, Field(gt=0.5, le=1)] = Field(description="what this share of them has is expected")
     trend_results: _Count = Field(description="earlier results that a result is compared with, at most")
     trend_least: _Count = Field(description="with fewer of them nothing is called unusual")
@@ -139,10 +139,11 @@ def _misplaced(read: _File) -> Iterator[str]:
         elif rule == AS_RECORDED and not kind.recorded:
             yield f"rules.{name}: found {AS_RECORDED}, which its records do not carry, allowed: {listing(SEVERITIES)}"
     for block, names in (("settings.feeds", read.settings.feeds), ("not_expected", read.not_expected)):
+        allowed = [*RECORDS, LOT_RESULTS] if block == "not_expected" else [*RECORDS]
         for name in names:
-            if name not in RECORDS:
-                near = did_you_mean(name, RECORDS)
-                yield f"{block}.{name}: is no table of a review, allowed: {listing(RECORDS, 20)}{near}"
+            if name not in allowed:
+                near = did_you_mean(name, allowed)
+                yield f"{block}.{name}: is no table of a review, allowed: {listing(allowed, 20)}{near}"
 
 
 @cache

@@ -1,14 +1,18 @@
-"""How far a figure lies from those that came before it, and what earlier batches of the product have."""
+"""How far a figure lies from those that came before it."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from features.asof import micros, moment
-from serving.review_case import Case, Known
+from serving.review_case import Known
+from serving.review_finding import number, word
 
 _NO_SPREAD = 10.0  # distance from what never varied
 _MAD = 1.4826  # of a normal distribution: standard deviation / median absolute deviation
@@ -34,8 +38,14 @@ def distance(value: float, earlier: np.ndarray) -> tuple[float, str] | None:
 
 
 def outside(value: float | None, low: float | None, high: float | None) -> bool:
-    """Whether a value lies outside limits, which it may touch."""
-    return value is not None and ((low is not None and value < low) or (high is not None and value > high))
+    """Whether a value lies outside limits, which it may touch, also where a conversion of units moved its last bit."""
+    if value is None:
+        return False
+    return bool((low is not None and value < low - _near(low)) or (high is not None and value > high + _near(high)))
+
+
+def _near(limit: float) -> float:
+    return 1e-9 * abs(limit)
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,44 @@ class Line:
         """The last `most` values that were approved before `at`, those of `own` left out."""
         keep = (self.at < moment(at)) & (self.of != own)
         return self.value[keep][-most:]
+
+
+Limits = tuple[str, float | None, float | None]  # unit, lower, upper
+
+
+@dataclass(frozen=True)
+class LimitsLine:
+    """Unit and specification of the valid results of one attribute, by approval: µs, limits, whose they are."""
+
+    at: np.ndarray
+    limits: list[Limits]
+    of: np.ndarray
+
+    def usual(self, at: pd.Timestamp, own: str, most: int, least: int, share: float) -> Limits | None:
+        """What at least `share` of the last `most` results approved before `at` have; None where they do not agree."""
+        last = [self.limits[i] for i in np.flatnonzero((self.at < moment(at)) & (self.of != own))[-most:]]
+        if len(last) < least:
+            return None
+        commonest, count = Counter(last).most_common(1)[0]
+        return commonest if count >= share * len(last) else None
+
+
+def limits_of_product(known: Known, product: str, attribute: str) -> LimitsLine:
+    def make() -> LimitsLine:
+        batches = known.rows("batches", "product", product)["batch_id"]
+        rows = known.rows("lab_results", "attribute", attribute)
+        rows = rows[rows["batch_id"].isin(set(batches)) & rows["material_lot"].isna() & rows["approved_at"].notna()]
+        rows = rows[rows["status"].astype(object) != "invalidated"]
+        rows = rows.sort_values(["approved_at", "result_id"], kind="stable")
+        limits = [limits_of(r) for r in rows[["unit", "lower_spec", "upper_spec"]].to_dict("records")]
+        return LimitsLine(micros(rows["approved_at"]), limits, rows["batch_id"].to_numpy(dtype=object))
+
+    return known.keep(("limits", product, attribute), make)
+
+
+def limits_of(row: Mapping[str, Any]) -> Limits:
+    """Unit and specification of a result."""
+    return word(row["unit"]), number(row["lower_spec"]), number(row["upper_spec"])
 
 
 def results_of_product(known: Known, product: str, attribute: str) -> Line:
@@ -79,45 +127,3 @@ def _line(rows: pd.DataFrame, of: str) -> Line:
     within = ~((rows["value"] < rows["lower_spec"]) | (rows["value"] > rows["upper_spec"]))
     rows = rows[within].sort_values(["approved_at", "result_id"], kind="stable")
     return Line(micros(rows["approved_at"]), rows["value"].to_numpy(np.float64), rows[of].to_numpy(dtype=object))
-
-
-@dataclass(frozen=True)
-class Habit:
-    """What the peers of a batch have of one attribute. share: of the peers that have a sample, or a value of it.
-
-    late, slow: hours, 95 % are sooner.
-
-    late: from the start of the batch to the sample; slow: from the sample to its approval. NaN: not known.
-    """
-
-    share: float
-    late: float
-    slow: float
-
-
-def lab_habits(case: Case) -> dict[str, Habit]:
-    """Attribute -> what the peers' results of it are like; made once for a case."""
-    return case.keep("lab habits", lambda: _lab_habits(case))
-
-
-def _lab_habits(case: Case) -> dict[str, Habit]:
-    peers = case.peers
-    rows = case.known.rows("lab_results", "batch_id", *peers)
-    rows = rows[rows["material_lot"].isna()]
-    started = case.known.rows("batches", "batch_id", *peers).set_index("batch_id")["started_at"]
-    hours = pd.Timedelta(hours=1)
-    late = (rows["sampled_at"] - rows["batch_id"].map(started)) / hours
-    slow = (rows["approved_at"] - rows["sampled_at"]) / hours
-    rows = rows.assign(late=late.astype(float), slow=slow.astype(float))
-    out = {}
-    for attribute, own in rows.groupby("attribute", observed=True):
-        first = own.sort_values("sampled_at", kind="stable").drop_duplicates("batch_id")
-        told = own["value"].notna() | own["approved_at"].isna() | (own["status"].astype(object) == "invalidated")
-        share = own.loc[told, "batch_id"].nunique() / len(peers)
-        out[str(attribute)] = Habit(share, _most(first["late"]), _most(own["slow"]))
-    return out
-
-
-def _most(hours: pd.Series) -> float:
-    there = hours.dropna()
-    return float(there.quantile(0.95)) if len(there) else float("nan")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 
 # Verdicts of an attribute, what needs attention first
 ATTENTION = {"out_of_spec_expected": 0, "at_risk": 1, "undecided": 2, "in_spec_expected": 3, "no_limits": 4}
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")
 
 
 def decision_risk(score: Mapping[str, Any]) -> float:
@@ -55,6 +57,17 @@ def number(value: float | None) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.4g}"
+
+
+def shown(value: Any, time_zone: str) -> str:
+    """One value of an exception's evidence: a time on both clocks, a figure, words, or several of them."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{plain(str(k))}: {shown(v, time_zone)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return "; ".join(shown(v, time_zone) for v in value)
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        return number(value)
+    return when(value, time_zone) if isinstance(value, str) and _MOMENT.fullmatch(value) else str(value)
 
 
 def bar(value: float, width: int = 120) -> int:

@@ -103,6 +103,7 @@ def test_print(service: Service, browser: Browser, tmp_path: Path) -> None:
 
 
 def test_the_review_of_a_batch(service: Service, browser: Browser, tmp_path: Path) -> None:
+    service.ask("/v1/score/batches", {"site": "virtual_dublin"})  # the overview shows what was scored
     home = browser(f"{service.address}/")
     link = re.search(r'href="(batches/[^"]+/exceptions[^"]*)"', home.dom)
     assert link, "no batch of the overview leads to its review"

@@ -217,3 +217,16 @@ def test_the_bundle_speaks_for_itself(made: dict[str, Any]) -> None:
     (risk,) = predictor.headline(nothing, ["after:mix"])["probability of failing assay"]
     (score,) = predictor.predict(nothing, ["after:mix"])
     assert score["attributes"][0]["prob_out_of_spec"] == pytest.approx(risk)
+
+
+def test_a_review_takes_a_verdict_for_a_result(made: dict[str, Any]) -> None:
+    lab = plant().table("lab_results").set_index("batch_id")["status"]
+    failed = next(b for b in reversed(lab.index) if b not in WAITING and lab[b] == "out_of_spec")
+    waiting = made["truth"].index[made["truth"] == 1.0][0]
+    found = {}
+    for batch in (failed, waiting):
+        answer = json.loads(line(made, "review", str(made["folder"]), batch, "--json"))
+        found[batch] = {e["kind"]: e["text"] for e in answer["exceptions"]}
+    assert "out of specification" in found[failed]["lab_out_of_spec"]
+    assert not [k for k in found[failed] if k.startswith("predicted")]
+    assert "likely to fail after mix" in found[waiting]["predicted_out_of_spec"]

@@ -284,6 +284,12 @@ def test_the_page(client: TestClient, made: Planned) -> None:
     assert text.count("<caption>") == text.count("<table")
     assert not re.findall(r"<th(?![^>]*scope)[ >]", text)
     assert "not checked" in text  # no model
+    forms = re.findall(r"<details[^>]*>(?=<summary>Agree or override)", text)
+    assert len(forms) == text.count("<form") > 0
+    assert not [f for f in forms if " open" in f]  # closed, so that the page stays short; no script is needed
+    assert len(re.findall(r"\d\d:\d\d \w+ \(\d\d:\d\d UTC\)|\d\d:\d\d UTC", text)) >= 4
+    overdue = client.get(f"/batches/{one(made, 'calibration_overdue')[1]}/exceptions").text
+    assert re.search(r"<dt>opened at</dt><dd>\d+ \w+ \d{4}, \d\d:\d\d \w+ \(", overdue)  # on both clocks
     missing = client.get("/batches/B999/exceptions")
     assert missing.status_code == 404
     assert "no connected site has a batch" in missing.text
@@ -317,4 +323,4 @@ def test_the_filed_page_stands_alone(fleet: Fleet) -> None:
     assert "<form" not in page
     assert "<link" not in page
     assert "@media print" in page
-    assert "not reviewed" in page
+    assert "Not reviewed" in page

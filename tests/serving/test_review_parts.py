@@ -74,6 +74,13 @@ def test_only_what_lies_beyond_everything_before_is_unusual(earlier: list[float]
         assert found[0] > 0
 
 
+@pytest.mark.parametrize(("value", "out"), [
+    (0.1 + 0.2, False), (0.3, False), (0.3001, True), (0.0999, True), (None, False),
+])
+def test_a_value_may_touch_its_limit(value: float | None, out: bool) -> None:
+    assert outside(value, 0.1, 0.3) is out
+
+
 def test_the_distance_is_in_robust_standard_deviations() -> None:
     earlier = np.random.default_rng(1).normal(100, 2, 4000).clip(95, 105)
     found = distance(110.0, earlier)

@@ -66,7 +66,7 @@ def test_a_site_has_the_rules_of_the_site_it_extends(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("content", "told"), [
     ({"rules": {"lab_misssing": "critical"}}, "rules.lab_misssing: is no kind of exception, allowed: lab_out_of_spec"),
     ({"rules": {"lab_misssing": "critical"}}, "did you mean 'lab_missing'?"),
-    ({"rules": {"lab_missing": {"minor": 1}}}, "rules.lab_missing: found measures, and this kind has none"),
+    ({"rules": {"lab_pending": {"minor": 1}}}, "rules.lab_pending: found measures, and this kind has none"),
     ({"rules": {"downtime": "as_recorded"}}, "rules.downtime: found as_recorded, which its records do not carry"),
     ({"rules": {"downtime": {"minor": 3, "major": 1}}}, "one measure or more that rise from minor to critical"),
     ({"rules": {"downtime": "severe"}}, "rules.downtime: found 'severe', allowed: critical, major, minor"),

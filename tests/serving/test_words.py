@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from serving.words import age, bar, number, percent, plain, when
+from serving.words import age, bar, number, percent, plain, shown, when
 
 
 @pytest.mark.parametrize(("time", "zone", "told"), [
@@ -48,3 +48,10 @@ def test_age(time: str, told: str) -> None:
 
 def test_codes_are_read_as_words() -> None:
     assert plain("nozzle_blockage") == "nozzle blockage"
+
+
+def test_evidence_shows_times_on_both_clocks_and_lists_as_words() -> None:
+    assert shown("2026-07-01T06:00:00+00:00", "Europe/Vienna") == "1 Jul 2026, 08:00 CEST (06:00 UTC)"
+    assert shown("LOT-2026-07-01", "Europe/Vienna") == "LOT-2026-07-01"
+    assert shown([0.1234567, "a", None, True], "UTC") == "0.1235; a; None; True"
+    assert shown({"D1": "critical", "failure_mode": ["jam", "wear"]}, "UTC") == "D1: critical; failure mode: jam; wear"

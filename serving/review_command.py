@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 At = Annotated[str | None, option("--at", metavar="T", help="What was known strictly before T, an ISO time with zone.")]
-_Batch = Annotated[str, typer.Argument(metavar="BATCH", help="Batch of the site.")]
+_Batch = Annotated[
+    str | None, typer.Argument(metavar="[BATCH]", help="Batch of the site; without one: the batches that wait.")
+]
 _About = Annotated[str | None, option("--exception", metavar="ID", help="Exception that you decide on.")]
 _Decision = Annotated[str | None, option("--decision", metavar="WORD", help="With --exception: agree or override.")]
 _Reviewer = Annotated[str | None, option("--as", metavar="USER", help="With --exception: who decides; it is recorded.")]
@@ -24,7 +26,7 @@ _COLOUR = {"critical": "bold red", "major": "yellow", "minor": "default"}
 
 def review(
     site: SiteFolder,
-    batch: _Batch,
+    batch: _Batch = None,
     at: At = None,
     exception: _About = None,
     decision: _Decision = None,
@@ -33,7 +35,10 @@ def review(
     html: _Html = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what of a batch a person has to look at, from all systems at once; record what the reviewer says of it."""
+    """Show what of a batch a person has to look at, from all systems at once; record what the reviewer says of it.
+
+    Without a batch: those that wait for a disposition, the ones with the gravest exceptions first.
+    """
     from plant.errors import SteadylineError
     from plant.terminal import open_site, progress, show
     from serving.requests import parse_time
@@ -46,6 +51,14 @@ def review(
             "--exception ID with them",
             f"steadyline review {site} {batch} lists the ids",
         )
+    if batch is None:
+        if exception is not None or html is not None:
+            raise SteadylineError("no_batch", "--exception and --html are about one batch", "a BATCH with them",
+                                  f"steadyline review {site} lists the batches that wait")
+        with progress(quiet=True) as tell:
+            waiting = _desk(chosen.folder).queue(chosen.name, t, 200, tell)
+        show(waiting, as_json, lambda console: render_queue(console, waiting))
+        return
     with progress(quiet=True) as tell:
         tell(f"reviewing {batch}")
         desk = _desk(chosen.folder)
@@ -104,7 +117,7 @@ def render(console: Console, answer: dict[str, Any]) -> None:
     if answer["exceptions"]:
         table = Table(title="Exceptions", title_justify="left", show_lines=False)
         for name in ("severity", "system", "when", "what", "id", "review"):
-            table.add_column(name, overflow="fold")
+            table.add_column(name, overflow="fold", no_wrap=name == "id")  # an id is copied
         for e in answer["exceptions"]:
             at = when(e["at"]["utc"], zone) if e["at"] else ""
             said = e["review"]
@@ -131,6 +144,37 @@ def render(console: Console, answer: dict[str, Any]) -> None:
         else "Disposition: none. A person decides; this software never does.",
         highlight=False,
     )
+
+
+def render_queue(console: Console, answer: dict[str, Any]) -> None:
+    """The batches that wait, at a terminal."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from serving.words import when
+
+    zone = answer["time_zone"]
+    simulated = " (simulated)" if answer["simulated"] else ""
+    table = Table(
+        title=f"{answer['waiting']} batches wait for a disposition{simulated}, as known before "
+        f"{when(answer['as_of'], zone)}",
+        title_justify="left",
+    )
+    for name in ("batch", "ended", "critical, major, minor", "to review", "first"):
+        table.add_column(name, no_wrap=name == "batch", overflow="fold")
+    for b in answer["batches"]:
+        counts, first = b["counts"], b["first"]
+        of = counts["reviewed"] + counts["to_review"]
+        table.add_row(
+            f"{escape(b['batch_id'])}\n[dim]{escape(b['product'])}[/]",
+            when(b["ended_at"], zone) if b["ended_at"] else "running",
+            ", ".join(f"[{colour}]{counts[s]}[/]" if counts[s] else "0" for s, colour in _COLOUR.items()),
+            f"{counts['to_review']} of {of}", escape(first["text"]) if first else "nothing found",
+        )
+    console.print(table)
+    for count, said in ((answer["not_shown"], "more"), (answer["older"], "that ended over sixty days before")):
+        if count:
+            console.print(f"{count} {said} are not shown", highlight=False)
 
 
 def _word(said: dict[str, Any]) -> str:

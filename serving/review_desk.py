@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -16,9 +16,10 @@ from governance.errors import Refused
 from governance.exception_reviews import ExceptionReview
 from plant.errors import NotReady, SteadylineError, UnknownId, listing, nearest
 from serving.fleet import Fleet
-from serving.review import review
+from serving.review import records, review
 from serving.review_case import Case, Knowledge, Known, Plant, open_case
 from serving.review_predictions import predict
+from serving.review_queue import MOST, queue
 from serving.review_rules import load_rules
 from serving.similar import Similar
 
@@ -41,10 +42,34 @@ class ReviewDesk:
         """
         case = self.case(batch_id, site, at)
         predicted, models = predict(case, self.fleet)
-        answer = review(case, predicted, models).as_dict()
+        recorded = case.known.keep(("records", case.batch_id), lambda: records(case))
+        answer = review(case, predicted, models, recorded).as_dict()
         with reading(self.fleet.engine) as connection:
             said = exception_reviews.history(connection, case.plant.site, case.batch_id)
         return with_reviews(answer, said)
+
+    def queue(
+        self, site: str | None = None, at: pd.Timestamp | None = None, most: int = MOST,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> dict[str, Any]:
+        """Batches of a site that wait for a disposition, as they were known at `at`: `review_queue.queue`.
+
+        site: may be left out where the service has one. Raises UnknownId, NotReady, SteadylineError (`site_not_named`).
+        """
+        if site is None and len(self.fleet.data) != 1:
+            found = f"this service has {len(self.fleet.data)} sites"
+            raise SteadylineError("site_not_named", found, listing(self.fleet.data), "name one as `site`")
+        name = site or next(iter(self.fleet.data))
+        knowledge = self._of(self._named(name))
+        known, plant = knowledge.at(at if at is not None else knowledge.snapshot.data_end), self._plant(name)
+
+        def one(batch_id: str) -> dict[str, Any]:
+            progress(f"reviewing {batch_id}")
+            return self.review(batch_id, name, known.t)
+
+        about = {"site": name, "simulated": plant.simulated, "as_of": known.t.isoformat(),
+                 "data_version": known.snapshot.data_version, "time_zone": plant.time_zone}
+        return about | queue(known, most, one)
 
     def decide(
         self,
@@ -148,14 +173,7 @@ class ReviewDesk:
     def _where(self, name: str, site: str | None, at: pd.Timestamp | None, what: str) -> tuple[Plant, Known]:
         """The site that has a batch (or names a lot), at a time."""
         if site is not None:
-            if site not in self.fleet.data:
-                raise UnknownId(
-                    "unknown_site",
-                    f"this service has no site '{site}'",
-                    listing(self.fleet.data),
-                    nearest(site, self.fleet.data),
-                )
-            here = [site]
+            here = [self._named(site)]
         else:
             here = [s for s in self.fleet.data if self._connected(s) and name in self._names(s, what)]
         if len(here) > 1:
@@ -171,6 +189,16 @@ class ReviewDesk:
         if what == "genealogy":
             _require(name, here[0], known, self._names(here[0], what))
         return self._plant(here[0]), known
+
+    def _named(self, site: str) -> str:
+        if site not in self.fleet.data:
+            raise UnknownId(
+                "unknown_site",
+                f"this service has no site '{site}'",
+                listing(self.fleet.data),
+                nearest(site, self.fleet.data),
+            )
+        return site
 
     def _connected(self, site: str) -> bool:
         try:

@@ -20,8 +20,10 @@ from serving import golden_page
 from serving.problems import invalid_body, status_of
 from serving.requests import AsOf, SiteName, parse_time
 from serving.review_desk import ReviewDesk
+from serving.review_queue import MOST
 
 _MOST_BODY = 20_000  # bytes of a decision
+_MOST_BATCHES = 200
 _Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
 
@@ -52,6 +54,23 @@ def routes(desk: Callable[[], ReviewDesk], render: Callable[..., str], policy: s
     async def review(request: Request) -> Response:
         name = request.path_params["batch_id"]
         return await _answer(lambda: desk().review(name, **asked(request)))
+
+    def queued(request: Request) -> dict[str, Any]:
+        most = request.query_params.get("limit") or str(MOST)
+        if not most.isdigit() or not 1 <= int(most) <= _MOST_BATCHES:
+            raise SteadylineError("bad_limit", f"limit is '{most[:20]}'", f"a whole number from 1 to {_MOST_BATCHES}")
+        return desk().queue(**asked(request), most=int(most))
+
+    async def queue(request: Request) -> Response:
+        return await _answer(lambda: queued(request))
+
+    async def queue_page(request: Request) -> Response:
+        try:
+            answer = await run_in_threadpool(lambda: queued(request))
+        except (SteadylineError, Refused) as problem:
+            return HTMLResponse(render("problem.html", problem=problem.as_dict()), status_of(problem))
+        at = request.query_params.get("at") or ""
+        return HTMLResponse(render("queue.html", queue=answer, at=at, most=_MOST_BATCHES, style=None))
 
     async def decide(request: Request) -> Response:
         try:
@@ -107,6 +126,8 @@ def routes(desk: Callable[[], ReviewDesk], render: Callable[..., str], policy: s
     return [
         Route("/v1/batches/{batch_id:path}/exceptions/{exception_id}/review", decide, methods=["POST"]),
         Route("/v1/batches/{batch_id:path}/exceptions", review),
+        Route("/v1/batches", queue),
+        Route("/batches", queue_page, name="queue"),
         Route("/v1/genealogy/{name:path}", genealogy),
         Route("/batches/{batch_id:path}/exceptions/{exception_id}/review", decide_on_page, methods=["POST"]),
         Route("/batches/{batch_id:path}/exceptions", page, name="exceptions"),
@@ -157,6 +178,13 @@ async def _page(
 
 
 OPENAPI: dict[str, dict[str, Any]] = {
+    "/v1/batches": {
+        "get": {
+            "summary": "Batches that wait for a disposition",
+            "tags": ["Reviews"],
+            "description": "The newest of the last sixty days, each with its review in short; the gravest first.",
+        }
+    },
     "/v1/batches/{batch_id}/exceptions": {
         "get": {
             "summary": "Review by exception",
@@ -188,7 +216,10 @@ OPENAPI: dict[str, dict[str, Any]] = {
 def openapi_paths() -> dict[str, dict[str, Any]]:
     """The routes above for the OpenAPI document, without their refusals."""
     out: dict[str, dict[str, Any]] = json.loads(json.dumps(OPENAPI))
-    asked: dict[str, list[dict[str, Any]]] = {}
+    limit = {"type": "integer", "minimum": 1, "maximum": _MOST_BATCHES, "default": MOST}
+    asked: dict[str, list[dict[str, Any]]] = {
+        "/v1/batches": [{"name": "limit", "in": "query", "schema": limit, "description": "Most batches to review."}]
+    }
     for path, (summary, told, words) in golden_page.OPENAPI.items():
         out[path] = {"get": {"summary": summary, "tags": ["Reviews"], "description": told}}
         asked[path] = [

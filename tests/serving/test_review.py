@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from governance.database import DATABASE_URL
 from plant.errors import NotReady
 from plant.loading import Load
+from plant.snapshot import Frames
 from plant.store import Store
 from plant.tables import TABLES, conform
 from serving.fleet import Fleet
@@ -23,6 +24,7 @@ from serving.problems import OneErrorForm
 from serving.review import review
 from serving.review_case import Known, open_case
 from serving.review_desk import ReviewDesk
+from serving.review_queue import waiting
 from serving.review_rules import load_rules
 from tests.serving.review_planted import made_of, planted
 from tests.serving.review_world import SYSTEMS, Planted, plant_of
@@ -137,6 +139,9 @@ def test_the_decision_of_people_is_shown_and_never_made(client: TestClient) -> N
     ("/v1/batches/B090/exceptions?at=2026-01-06T00:00:00Z", 409, "batch_not_started"),
     ("/v1/batches/B090/exceptions?at=2026-01-06", 422, "naive_time"),
     ("/v1/batches/B090/exceptions?at=soon", 422, "bad_time"),
+    ("/v1/batches?limit=0", 422, "bad_limit"),
+    ("/v1/batches?limit=ten", 422, "bad_limit"),
+    ("/v1/batches?site=cork", 404, "unknown_site"),
     ("/v1/genealogy/API-99", 404, "unknown_lot"),
     ("/v1/genealogy/B090?at=2026-01-06T00:00:00Z", 409, "not_known_yet"),
 ])
@@ -293,6 +298,57 @@ def test_the_page(client: TestClient, made: Planned) -> None:
     missing = client.get("/batches/B999/exceptions")
     assert missing.status_code == 404
     assert "no connected site has a batch" in missing.text
+
+
+def test_batches_that_wait_for_a_disposition(client: TestClient, made: Planned) -> None:
+    t = made.data_end - pd.Timedelta("20d")
+    made_before = made.tables["batches"][made.tables["batches"]["started_at"] < t].set_index("batch_id")
+    ends = made_before["ended_at"].where(made_before["ended_at"] < t)
+    disposed = made.tables["dispositions"].set_index("batch_id")["disposed_at"]
+    open_ = [b for b in ends.index if not disposed.get(b, pd.NaT) < t and b.startswith("B")]  # C: intermediates
+    recent = [b for b in open_ if pd.isna(ends[b]) or ends[b] >= t - pd.Timedelta("60d")]
+    asked = {"limit": 200, "at": t.isoformat()}
+    answer = client.get("/v1/batches", params=asked).json()
+    assert {b["batch_id"] for b in answer["batches"]} == set(recent)
+    assert len(recent) > 5
+    assert (answer["waiting"], answer["older"], answer["not_shown"]) == (len(open_), len(open_) - len(recent), 0)
+    grave = [tuple(-b["counts"][s] for s in ("critical", "major", "minor")) for b in answer["batches"]]
+    assert grave == sorted(grave)
+    first = answer["batches"][0]
+    single = client.get(f"/v1/batches/{first['batch_id']}/exceptions", params={"at": t.isoformat()}).json()
+    assert first["counts"] == single["counts"]
+    assert first["first"]["exception_id"] == single["exceptions"][0]["exception_id"]
+    few = client.get("/v1/batches", params=asked | {"limit": 5}).json()
+    newest = sorted(recent, key=lambda b: (-(t if pd.isna(ends[b]) else ends[b]).value, b))[:5]
+    assert {b["batch_id"] for b in few["batches"]} == set(newest)
+    assert few["not_shown"] == len(recent) - 5
+
+    decide(client, first["batch_id"], first["first"]["exception_id"], decision="agree", reviewer="ann",
+           at=t.isoformat())
+    now = client.get("/v1/batches", params=asked).json()["batches"]
+    again = next(b for b in now if b["batch_id"] == first["batch_id"])
+    assert again["counts"]["reviewed"] == 1
+    assert again["first"]["exception_id"] == single["exceptions"][1]["exception_id"], "what was looked at comes last"
+    page = client.get("/batches", params=asked).text
+    assert all(f"/batches/{b}/exceptions?site={SITE}&amp;at=" in page for b in recent)
+    assert HTML not in page
+    assert "bad_limit" not in page
+    assert "a whole number from 1 to 200" in client.get("/batches?limit=-1").text
+
+
+def test_what_gets_no_disposition_waits_for_none() -> None:
+    at = pd.Timestamp("2026-01-01T00:00Z")
+    batches = pd.DataFrame({
+        "batch_id": ["A1", "A2", "A3", "A4", "G1"], "product": ["A", "A", "A", "A", "granulate"],
+        "started_at": [at, at, at, pd.NaT, at], "ended_at": [at + pd.Timedelta("1d")] * 2 + [pd.NaT] * 3,
+    })
+    decided = pd.DataFrame({"batch_id": ["A1", "A2"], "record_complete_at": at + pd.Timedelta("30h"),
+                            "disposed_at": [at + pd.Timedelta("2d"), pd.NaT]})
+    tables = {"batches": conform(TABLES["batches"], batches), "dispositions": conform(TABLES["dispositions"], decided)}
+    known = Known(Frames(tables), at + pd.Timedelta("5d"))
+    assert list(waiting(known)["batch_id"]) == ["A3", "A2"], "the running one first; an intermediate is never released"
+    early = Known(Frames(tables), at + pd.Timedelta("36h"))
+    assert set(waiting(early)["batch_id"]) == {"A1", "A2", "A3", "G1"}, "nothing is known of any disposition yet"
 
 
 def test_deciding_on_the_page(client: TestClient, made: Planned) -> None:

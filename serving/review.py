@@ -106,24 +106,13 @@ class Review:
         }
 
 
-def records(case: Case) -> list[Outcome]:
-    """What the records of the plant say: every check but those of the models."""
-    return [_not_done(case, name) or check(case) for name, check in PLANT_CHECKS.items()]
-
-
-def review(
-    case: Case,
-    predicted: Sequence[Outcome] = (),
-    models: Mapping[str, Any] | None = None,
-    recorded: Sequence[Outcome] | None = None,
-) -> Review:
+def review(case: Case, predicted: Sequence[Outcome] = (), models: Mapping[str, Any] | None = None) -> Review:
     """Every check of a batch.
 
     predicted: what the models say, each of the checks `predicted results` and `predicted failures`; one that is not
-    given is told as not done. models: versions that they come from. recorded: `records` of the case, where they were
-    made before.
+    given is told as not done. models: versions that they come from.
     """
-    outcomes = list(records(case) if recorded is None else recorded)
+    outcomes = [_not_done(case, name) or check(case) for name, check in PLANT_CHECKS.items()]
     given = {o.check for o in predicted}
     outcomes += predicted
     outcomes += [

@@ -16,9 +16,9 @@ from governance.errors import Refused
 from governance.exception_reviews import ExceptionReview
 from plant.errors import NotReady, SteadylineError, UnknownId, listing, nearest
 from serving.fleet import Fleet
-from serving.review import records, review
+from serving.review import review
 from serving.review_case import Case, Knowledge, Known, Plant, open_case
-from serving.review_predictions import predict
+from serving.review_predictions import champions, predict
 from serving.review_queue import MOST, queue
 from serving.review_rules import load_rules
 from serving.similar import Similar
@@ -41,9 +41,12 @@ class ReviewDesk:
         SteadylineError (`batch_of_several_sites`).
         """
         case = self.case(batch_id, site, at)
-        predicted, models = predict(case, self.fleet)
-        recorded = case.known.keep(("records", case.batch_id), lambda: records(case))
-        answer = review(case, predicted, models, recorded).as_dict()
+        asked = champions(case.plant.site, self.fleet)
+        # the same records, time and models give the same review; what people say of it is read anew
+        made = case.known.keep(
+            ("review", case.batch_id, asked), lambda: review(case, *predict(case, self.fleet)).as_dict()
+        )
+        answer = {**made, "exceptions": [dict(e) for e in made["exceptions"]]}
         with reading(self.fleet.engine) as connection:
             said = exception_reviews.history(connection, case.plant.site, case.batch_id)
         return with_reviews(answer, said)

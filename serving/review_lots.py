@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from features.genealogy import Link
+from features.genealogy import Link, plain_name
 from serving.review_case import Case, Known
 from serving.review_finding import Found, Outcome, number, word
 from serving.review_habits import Usual, expected, peer_steps, step_order, usual
@@ -61,21 +61,24 @@ def _is_batch(known: Known, name: str) -> bool:
 
 
 def lot_results(known: Known, lot: str) -> list[Row]:
-    """Results of a lot; those of an intermediate may be booked on it as a batch. Read once, as lots are shared."""
-    return known.keep(("results of lot", lot), lambda: _lot_results(known, lot))
+    """Results of a lot, by time of the sample; those of an intermediate may be booked on it as a batch."""
+    of: dict[str, list[Row]] = known.keep("results of lots", lambda: _results_of_lots(known))
+    return of.get(plain_name(lot), [])
 
 
-def _lot_results(known: Known, lot: str) -> list[Row]:
-    own = known.rows("lab_results", "material_lot", *known.spelled_like("lab_results", "material_lot", lot))
-    rows = pd.concat([own, _as_batch(known, lot)])
-    rows = rows.drop_duplicates("result_id").sort_values(["sampled_at", "result_id"], kind="stable")
-    out: list[Row] = rows.to_dict("records")
+def _results_of_lots(known: Known) -> dict[str, list[Row]]:
+    """Plain name of a lot -> its results; in one pass, as those of all lots of a material are asked for together."""
+    rows = known.table("lab_results")
+    booked, batch = rows["material_lot"].astype(object), rows["batch_id"].astype(object)
+    used = {plain_name(lot) for lot in known.table("genealogy")["material_lot"].dropna().unique()}
+    named = {b: plain_name(b) for b in batch.dropna().unique()}
+    of_lots = booked.notna() | batch.map(named).isin(used)
+    rows = rows[of_lots].sort_values(["sampled_at", "result_id"], kind="stable")
+    out: dict[str, list[Row]] = {}
+    for row in rows.to_dict("records"):
+        lot = row["batch_id"] if pd.isna(row["material_lot"]) else row["material_lot"]
+        out.setdefault(plain_name(lot), []).append(row)
     return out
-
-
-def _as_batch(known: Known, lot: str) -> pd.DataFrame:
-    rows = known.rows("lab_results", "batch_id", *known.spelled_like("lab_results", "batch_id", lot))
-    return rows[rows["material_lot"].isna()]
 
 
 def suspicious(known: Known, settings: Any, link: Link, row: Row) -> Iterator[Found]:

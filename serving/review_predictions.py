@@ -6,6 +6,7 @@ because that would be hindsight. That, and a model that is not there, is told an
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,6 +50,17 @@ def predict(case: Case, fleet: Fleet) -> tuple[list[Outcome], dict[str, Any]]:
         if parts:
             outcomes.append(_together(name, parts))
     return outcomes, models
+
+
+def champions(site: str, fleet: Fleet) -> tuple[tuple[str, str], ...]:
+    """(model, bundle) of each model of a site that would be asked; no bundle where none can be."""
+    out = []
+    for name, spec in fleet.models[site].items():
+        bundle = ""
+        with contextlib.suppress(SteadylineError, Refused):
+            bundle = fleet.scorer(site, spec.task, name).served().version.sha256
+        out.append((name, bundle))
+    return tuple(out)
 
 
 def _together(name: str, parts: Sequence[Outcome]) -> Outcome:

@@ -197,6 +197,7 @@ def figures(result: dict[str, Any]) -> list[Figure]:
     name, of, out = f"{result['site']} seed {result['seed']}", result["planted"], []
     for kind, one in of["kinds"].items():
         out.append(Figure(f"{name} {kind}: found of {one['planted']}", one["found"] / one["planted"], ""))
+    out.append(Figure(f"{name} planted, but not in the records by then", sum(of["unknowable"].values()), ""))
     if of["recall_critical"] is not None:
         out.append(Figure(f"{name} critical ones found", of["recall_critical"], "", CRITICAL, at_least=True))
     out.append(Figure(f"{name} all found", of["recall"], "", RECALL, at_least=True))

@@ -49,7 +49,23 @@ def knowable(row: Any, one: Review) -> bool:
     if row.kind == "deviation":
         found = one.case.known.rows("deviations", "deviation_id", row.record)
         return len(found) > 0 and (bool(found["closed_at"].isna().all()) or row.severity != "minor")
+    if row.kind == "environment_excursion" and not _read_outside(row, one):
+        return False
     return bool(row.started_at < one.case.t) and (row.kind != "breakdown" or bool(row.ended_at < one.case.t))
+
+
+def _read_outside(row: Any, one: Review) -> bool:
+    """Whether a reading shows the room outside its limits during a step there: sensors have noise, the truth none."""
+    limits = one.case.known.rows("signals", "equipment_id", row.entity).set_index("signal")[["low", "high"]]
+    for step in one.case.rooms.get(row.entity, ()):
+        begin, end = max(row.started_at, step.start), min(row.ended_at, step.end)
+        for signal, read in one.case.readings(row.entity, begin, end).items() if begin < end else ():
+            if signal in row.record.split("+") and signal in limits.index:
+                low, high = (float(v) for v in limits.loc[signal])
+                value = read.value[read.usable]
+                if bool(((value < low) | (value > high)).any()):
+                    return True
+    return False
 
 
 def hits(row: Any, one: Review) -> list[Raised]:

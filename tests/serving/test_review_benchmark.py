@@ -114,7 +114,8 @@ def test_another_future_leaves_the_past_alone(snapshot: Snapshot) -> None:
 
 def result(**changes: Any) -> dict[str, Any]:
     kinds = {"critical out_of_spec": {"planted": 4, "found": 4, "as_severe": 4}}
-    planted = {"kinds": kinds, "recall_critical": 1.0, "recall": 1.0, "cleared": 0.9, "clean_cleared": 0.95}
+    shares = {"recall_critical": 1.0, "recall": 1.0, "cleared": 0.9, "clean_cleared": 0.95}
+    planted = {"kinds": kinds, "unknowable": {"minor deviation": 2}, **shares}
     feed = {"batches": 9, "clean": 0, "nothing_of_the_laboratory": 0, "nothing_critical_or_major": 3}
     out: dict[str, Any] = {
         "seed": 7, "site": "a", "planted": planted, "tainted": {OUT_OF_SPEC: spread({"B1", "B2"}, {"B1", "B2"})},

@@ -88,14 +88,17 @@ def main(measure: Callable[[argparse.Namespace], list[Figure]], about: str | Non
 
 def seeded(
     measure: Callable[[int, str, str], dict[str, Any]], figures: Callable[[dict[str, Any]], list[Figure]],
-    about: str | None,
+    about: str | None, size: str = "demo",
 ) -> None:
-    """Run a benchmark of virtual plants as a command: measure(seed, site, size) for each seed, and its figures."""
+    """Run a benchmark of virtual plants as a command: measure(seed, site, size) for each seed, and its figures.
+
+    size: of the plants, where the command names none.
+    """
     parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--seeds", default="7,8,9", help="seeds, with commas")
     parser.add_argument("--site", default="virtual_dublin", help="virtual_dublin or virtual_graz")
-    parser.add_argument("--size", default="demo", choices=("tiny", "demo", "large"))
+    parser.add_argument("--size", default=size, choices=("tiny", "demo", "large"))
     asked = parser.parse_args()
     results = [measure(int(seed), asked.site, asked.size) for seed in asked.seeds.split(",")]
     listed = [figure for result in results for figure in figures(result)]

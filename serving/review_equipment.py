@@ -57,12 +57,14 @@ def _orders(case: Case, step: Step) -> Iterator[Found]:
         name = f"{kind} order {row['work_order_id']}"
         if kind in _OVERDUE and (pd.isna(begun) or begun > step.start) and opened < step.start:
             preventive_open |= kind == "preventive"
-            days = (step.start - opened) / _DAY
+            # a long step may begin in time and still use the equipment when the work has become overdue
+            last = min(step.end, begun) if pd.notna(begun) else step.end
+            days = (last - opened) / _DAY
             yield Found(
                 _OVERDUE[kind],
                 key,
-                f"{step.equipment_id} was used for {_said(step)} {days:.0f} d after {name} was "
-                "released; it had not begun",
+                f"{step.equipment_id} was used for {_said(step)} until {days:.0f} d after {name} was "
+                "released; it had not begun before",
                 step.start,
                 {**evidence, "used_at": step.start},
                 measure=days,

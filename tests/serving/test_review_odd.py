@@ -327,3 +327,18 @@ def test_deviations_of_other_batches_on_the_equipment_are_one_exception(tables: 
     assert one.found.rows == ("deviations/X0", "deviations/X1")
     assert "X0 on gran-1 during granulation" in one.found.text
     assert sorted(only(tables, batch(110))) == ["critical open_deviation", "minor open_deviation"]
+
+
+@pytest.mark.parametrize(("begun", "expected"), [(None, ["major calibration_overdue"]), (2 * HOUR, [])])
+def test_work_that_becomes_overdue_while_a_step_runs_is_overdue(
+    tables: Tables, begun: pd.Timedelta | None, expected: list[str]
+) -> None:
+    """Ten days after its release, which the step begins before and ends after; unless it was begun in time."""
+    steps = tables["batch_steps"]
+    step = steps[(steps["batch_id"] == LATER[2]) & (steps["step"] == "coating")].iloc[0]
+    middle = step["started_at"] + (step["ended_at"] - step["started_at"]) * 0.9
+    assert step["started_at"] + 2 * HOUR < middle
+    started = step["ended_at"] + HOUR if begun is None else step["started_at"] + begun
+    add(tables, "work_orders", work_order_id="C1", equipment_id=step["equipment_id"], kind="calibration",
+        opened_at=middle - 10 * DAY, started_at=started, closed_at=started + HOUR)  # fmt: skip
+    assert only(tables, LATER[2]) == expected

@@ -98,9 +98,9 @@ def write(folder: Path | str, *, name: str, task: str, spec: Mapping[str, Any], 
     """Write a version into `folder`, whole or not at all, and read it back.
 
     spec, plan: their JSON forms. parts: fitted models by name; a name may hold "/" and becomes a folder below
-    `parts/`. golden: by part name, from `golden_rows`. reference: usual ranges of the features, "" for equipment, by
-    gate for batches. evidence: the backtest, and under `scoring` what `models.predict` reads. Everything must be JSON;
-    NaN becomes null. Put no clock times of the run into it: they would change the hash.
+    `parts/`. golden: by part name, from `golden_rows`. reference: usual ranges of the features, "" for equipment; for
+    batches by gate, and by gate and product. evidence: the backtest, and under `scoring` what `models.predict` reads.
+    Everything must be JSON; NaN becomes null. Put no clock times of the run into it: they would change the hash.
     Raises SteadylineError `bundle_exists` (a version never changes) and `bad_bundle`.
     """
     folder = Path(folder)

@@ -20,6 +20,10 @@ from plant.errors import SteadylineError
 Floats = NDArray[np.float64]
 
 
+PRODUCT = "batch.product"
+_OWN = 30  # training rows from which on a product has usual ranges of its own
+
+
 @dataclass(frozen=True)
 class Reference:
     """The usual range of every feature: 10th and 90th percentile of the training rows; NaN where never known."""
@@ -84,13 +88,42 @@ def group_contributions(features: Sequence[Feature], contributions: ArrayLike) -
     return groups, out
 
 
-def reasons(features: Sequence[Feature], values: ArrayLike, contributions: ArrayLike, reference: Reference,
-            most: int = 3, target: str = "the risk") -> list[list[Reason]]:
+def product_of(features: Sequence[Feature], row: Floats) -> str:
+    """Product of the batch that a row of features (p,) is about; empty where the features do not tell."""
+    for j, feature in enumerate(features):
+        if feature.name == PRODUCT and np.isfinite(row[j]) and 0 <= int(row[j]) < len(feature.categories):
+            return str(feature.categories[int(row[j])])
+    return ""
+
+
+def references_by_product(features: Sequence[Feature], gate: str, values: Floats) -> dict[str, Reference]:
+    """Usual ranges at a gate from training values (n, p): of all products (key: the gate), and of each one's own.
+
+    What is usual for a small tablet is not for a large one. A product with fewer than 30 rows has none of its own.
+    """
+    out = {gate: Reference.of(values)}
+    products = np.array([product_of(features, row) for row in values], dtype=object)
+    for product in sorted(set(products) - {""}):
+        own = values[products == product]
+        if len(own) >= _OWN:
+            out[reference_key(gate, product)] = Reference.of(own)
+    return out
+
+
+def reference_key(gate: str, product: str) -> str:
+    """Under which a bundle keeps the usual ranges of a product at a gate."""
+    return f"{gate} of {product}"
+
+
+def reasons(features: Sequence[Feature], values: ArrayLike, contributions: ArrayLike,
+            reference: Reference | Sequence[Reference], most: int = 3, target: str = "the risk"
+            ) -> list[list[Reason]]:
     """For each row the `most` groups that move its score most, strongest first; groups without effect are left out.
 
-    features: p; values: (n, p), NaN = not known; contributions: (n, p + 1), expectation last; target: what is raised
-    or lowered, in words ("the risk", "the expected dissolution").
+    features: p; values: (n, p), NaN = not known; contributions: (n, p + 1), expectation last; reference: one for all
+    rows or one for each; target: what is raised or lowered, in words ("the risk", "the expected dissolution").
     """
+    usual = [reference] * len(np.atleast_2d(values)) if isinstance(reference, Reference) else list(reference)
     x = np.atleast_2d(np.asarray(values, dtype=np.float64))
     c, groups, which = _checked(features, contributions)
     if x.shape != (len(c), len(features)):
@@ -102,7 +135,7 @@ def reasons(features: Sequence[Feature], values: ArrayLike, contributions: Array
         strength = np.abs(sums[i, :-1])
         order = np.argsort(-strength, kind="stable")[:most]
         out.append([
-            _reason(features, x[i], c[i], reference, groups[g], members[g], float(sums[i, g]), target)
+            _reason(features, x[i], c[i], usual[i], groups[g], members[g], float(sums[i, g]), target)
             for g in order if strength[g] > 1e-12
         ])
     return out

@@ -6,7 +6,7 @@ JSON values. Besides spec, plan, parts and reference the predictors read `eviden
     failure   modes (names, in the order of the hazard's codes), calibration (calibration.Calibration.as_dict),
               threshold (decision.Threshold.as_dict); part `hazard`; reference ""
     quality   attributes: a list of {attribute, gate, part, unit, verdict}, where `part` names the part and
-              `verdict` is that of the backtest (`skilled`, `undecided`); reference by gate
+              `verdict` is that of the backtest (`skilled`, `undecided`); reference by gate, and by gate and product
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from models.action import Part, PlannedWork, recommend
 from models.bundle import Bundle
 from models.calibration import Calibration
 from models.decision import Threshold, decide
-from models.explain import Reason, reasons
+from models.explain import Reason, Reference, product_of, reasons, reference_key
 from models.hazard import HazardModel
 from models.pass_fail import LIMIT, PROBABILITY, PassFail, PassFailModel
 from models.quality import AttributeModel, History
@@ -249,6 +249,10 @@ class QualityPredictor:
                 total += gain / gain.sum() if gain.sum() > 0 else 0.0
         return total
 
+    def _usual(self, gate: str, row: Floats) -> Reference:
+        """Usual ranges of the row's product, where it has its own, else of all products."""
+        return self.reference.get(reference_key(gate, product_of(self.features, row)), self.reference[gate])
+
     def _attribute(
         self, attribute: str, gate: str, values: Floats, bounds: Sequence[tuple[float | None, float | None]],
         usual: Sequence[tuple[float | None, float | None]], at: Sequence[Any] | None, later: History | None,
@@ -264,7 +268,7 @@ class QualityPredictor:
         narrow, middle, wide = _nested([found.interval(share) for share in (0.5, 0.8, 0.9)])
         outside, untrended = found.prob_outside(low, high), found.prob_outside(*trend)
         why = reasons(
-            self.features, values, model.contributions(values), self.reference[gate],
+            self.features, values, model.contributions(values), [self._usual(gate, row) for row in values],
             target=f"the log-odds of failing {attribute}" if passes else f"the expected {attribute}",
         )
         sure = found.bounds.tolist() if isinstance(found, PassFail) else [None] * len(values)

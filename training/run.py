@@ -19,7 +19,7 @@ from governance.versions import ModelVersion
 from models import bundle as bundles
 from models.bundle import Bundle, golden_rows
 from models.decision import Threshold
-from models.explain import Reference
+from models.explain import Reference, references_by_product
 from models.predict import HAZARD, SCORING
 from models.spec import FailureSpec, ModelSpec, QualitySpec, load_models
 from plant.errors import NotReady, UnknownId, did_you_mean, listing
@@ -191,10 +191,11 @@ def _failure_bundle(
 def _quality_bundle(
     site: Site, snapshot: Snapshot, spec: QualitySpec, trained: QualityTraining, folder: Path
 ) -> Bundle:
-    parts, golden, listed, reference = {}, {}, [], {}
+    parts, golden, listed = {}, {}, []
+    reference: dict[str, Reference] = {}
     for gate, matrix in trained.matrices.items():
         before = np.asarray(pd.DatetimeIndex(matrix.rows["t"]) < trained.folds[-1].origin)
-        reference[gate] = Reference.of(matrix.values[before])
+        reference |= references_by_product(matrix.features, gate, matrix.values[before])
         for attribute in trained.attributes:
             part = f"{gate.replace(':', '_')}/{attribute}"
             fit = trained.fits[attribute, gate][-1]

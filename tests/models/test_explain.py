@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from features.catalogue import Feature
-from models.explain import Reference, group_contributions, number, reasons
+from models.explain import (
+    Reference,
+    group_contributions,
+    number,
+    product_of,
+    reasons,
+    reference_key,
+    references_by_product,
+)
 from plant.errors import SteadylineError
 
 
@@ -49,6 +57,21 @@ def test_a_reason_says_value_unit_usual_range_and_direction() -> None:
     assert third.text == "class of the equipment is coater — raises the risk"
     assert third.value == "coater"
     json.dumps([r.as_dict() for r in told], allow_nan=False)
+
+
+def test_what_is_usual_is_told_by_product_where_it_has_enough_rows() -> None:
+    features = (feature("batch.product", "product", categories=("small", "large", "rare")), feature("weight", "weight"))
+    rng = np.random.default_rng(2)
+    codes = np.r_[np.zeros(40), np.ones(60), np.full(29, 2.0), np.full(5, np.nan)]
+    values = np.column_stack([codes, 100.0 + 400.0 * (codes == 1) + rng.uniform(0, 10, len(codes))])
+    by = references_by_product(features, "after:press", values)
+    assert set(by) == {"after:press", reference_key("after:press", "small"), reference_key("after:press", "large")}
+    small, large = (by[reference_key("after:press", p)] for p in ("small", "large"))
+    assert np.allclose([large.low[1], large.high[1]], np.quantile(values[codes == 1, 1], [0.1, 0.9]))
+    assert small.high[1] < 110 < 500 < large.low[1] < by["after:press"].high[1]
+    assert [product_of(features, row) for row in values[[0, 50, 110, 130]]] == ["small", "large", "rare", ""]
+    told = reasons(features, values[[0, 50]], np.tile([0.0, 1.0, 0.0], (2, 1)), [small, large])
+    assert [(r[0].usual_low, r[0].usual_high) for r in told] == [(u.low[1], u.high[1]) for u in (small, large)]
 
 
 def test_the_leading_feature_pushes_the_way_its_group_does() -> None:

@@ -17,6 +17,7 @@ from models.explain import (
     reference_key,
     references_by_product,
 )
+from models.predict import QualityPredictor
 from plant.errors import SteadylineError
 
 
@@ -70,6 +71,10 @@ def test_what_is_usual_is_told_by_product_where_it_has_enough_rows() -> None:
     assert np.allclose([large.low[1], large.high[1]], np.quantile(values[codes == 1, 1], [0.1, 0.9]))
     assert small.high[1] < 110 < 500 < large.low[1] < by["after:press"].high[1]
     assert [product_of(features, row) for row in values[[0, 50, 110, 130]]] == ["small", "large", "rare", ""]
+    predictor = object.__new__(QualityPredictor)
+    predictor.features, predictor.reference = features, by
+    found = [predictor._usual("after:press", row) for row in values[[0, 50, 110, 130]]]
+    assert all(a is b for a, b in zip(found, (small, large, by["after:press"], by["after:press"]), strict=True))
     told = reasons(features, values[[0, 50]], np.tile([0.0, 1.0, 0.0], (2, 1)), [small, large])
     assert [(r[0].usual_low, r[0].usual_high) for r in told] == [(u.low[1], u.high[1]) for u in (small, large)]
 

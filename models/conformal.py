@@ -232,7 +232,10 @@ class Distribution:
         return out
 
     def below(self, value: ArrayLike) -> Floats:
-        """(n,): P(result < value), for one value or one for each row; NaN where the value is NaN."""
+        """(n,): P(result < value), for one value or one for each row; NaN where the value is NaN.
+
+        NaN as well where fewer than twenty residuals are known: a share of so few would be no probability.
+        """
         v = np.broadcast_to(np.asarray(value, dtype=np.float64), self.point.shape)
         out = np.empty(len(v))
         for rows, system in self._tails:
@@ -240,7 +243,8 @@ class Distribution:
             # compared as values, by the same sum as the quantiles: dividing instead would miss a step by rounding
             at = self.point[rows, None] + self.sigma[rows, None] * steps
             left, right = (at < v[rows, None]).sum(axis=1), (at <= v[rows, None]).sum(axis=1)
-            out[rows] = (left + 0.5 * (right - left + 1)) / (len(steps) + 1)
+            few = len(steps) < _FEW
+            out[rows] = np.nan if few else (left + 0.5 * (right - left + 1)) / (len(steps) + 1)
         return np.where(np.isnan(v), np.nan, out)
 
     def prob_outside(self, low: ArrayLike, high: ArrayLike) -> Floats:

@@ -281,7 +281,8 @@ class QualityPredictor:
                 "lower_spec": _finite(low[i]), "upper_spec": None if passes else _finite(high[i]),
                 "prob_out_of_trend": _finite(untrended[i]),
                 "lower_trend": _finite(trend[0][i]), "upper_trend": _finite(trend[1][i]),
-                "verdict": verdict(part["verdict"], found.point[i], wide[i], low[i], high[i]), "reasons": _told(why[i]),
+                "verdict": verdict(part["verdict"], found.point[i], wide[i], low[i], high[i], outside[i]),
+                "reasons": _told(why[i]),
             }
             for i in range(len(values))
         ]
@@ -301,10 +302,11 @@ def _columns(pairs: Sequence[tuple[float | None, float | None]]) -> tuple[Floats
     return given[:, 0], given[:, 1]
 
 
-def verdict(skill: str, point: float, interval: Floats, low: float, high: float) -> str:
+def verdict(skill: str, point: float, interval: Floats, low: float, high: float, risk: float = 0.0) -> str:
     """What a reviewer reads first.
 
-    `undecided`: the model did not beat the naive guess in its backtest. `no_limits`: nothing is specified.
+    `undecided`: the model did not beat the naive guess in its backtest, or too few results were known to tell the risk
+    (NaN). `no_limits`: nothing is specified.
     `out_of_spec_expected`: the expected result lies outside. `at_risk`: the 90 % interval reaches outside.
     `in_spec_expected`: it does not. Bounds are NaN where there is none.
     """
@@ -312,6 +314,8 @@ def verdict(skill: str, point: float, interval: Floats, low: float, high: float)
         return UNDECIDED
     if math.isnan(low) and math.isnan(high):
         return "no_limits"
+    if math.isnan(risk):
+        return UNDECIDED
     if point < low or point > high:
         return "out_of_spec_expected"
     return "at_risk" if interval[0] < low or interval[1] > high else "in_spec_expected"

@@ -21,6 +21,7 @@ from plant.snapshot import SnapshotLike
 
 Pair = tuple[float | None, float | None]
 Limits = dict[str, Pair]
+Result = dict[str, Any]  # value, status, approved_at (ISO)
 #: Feature rows (n, p) of batches at a gate, at the times they passed it.
 Rows = Callable[[Sequence[str], str, Sequence[pd.Timestamp]], np.ndarray]
 
@@ -38,6 +39,7 @@ class BatchBook:
         self._rows = rows
         self._later: dict[str, dict[str, History]] = {}
         self._lock = threading.Lock()
+        self._results: tuple[pd.Timestamp, dict[str, dict[str, Result]]] | None = None
         gates = gate_times(snapshot, spec.gates).sort_values("t", kind="stable")
         self._gates: dict[str, list[tuple[str, pd.Timestamp]]] = {}
         for batch_id, gate, t in zip(gates["batch_id"], gates["gate"], gates["t"], strict=True):
@@ -47,19 +49,34 @@ class BatchBook:
 
     def outstanding(self, t: pd.Timestamp) -> list[str]:
         """Batches of the model's products that have passed a gate before `t` and lack a predicted result at `t`."""
-        results = as_of(self.snapshot, t).table("lab_results")
-        said = results["status" if self.spec.target == "pass_fail" else "value"]
-        told = said.notna() & results["approved_at"].notna()
-        approved = results[told & (results["status"].astype(object) != "invalidated")]
-        known: dict[str, set[str]] = {}
-        for batch_id, attribute in zip(approved["batch_id"], approved["attribute"], strict=True):
-            known.setdefault(str(batch_id), set()).add(str(attribute))
-        wanted = set(self.attributes)
+        known, wanted = self.results(t), set(self.attributes)
         return [
             name for name in self._batches
-            if name in self._covered and self.passed(name, t)
-            and not wanted <= known.get(name, set())
+            if name in self._covered and self.passed(name, t) and not wanted <= known.get(name, {}).keys()
         ]
+
+    def results(self, t: pd.Timestamp) -> dict[str, dict[str, Result]]:
+        """batch -> attribute -> the valid result approved last, as it was known strictly before `t`."""
+        kept = self._results  # read once: other threads ask too
+        if kept is None or kept[0] != t:
+            kept = self._results = t, self._approved(t)
+        return kept[1]
+
+    def _approved(self, t: pd.Timestamp) -> dict[str, dict[str, Result]]:
+        results = as_of(self.snapshot, t).table("lab_results")
+        said = results["status" if self.spec.target == "pass_fail" else "value"]
+        told = said.notna() & results["approved_at"].notna() & results["batch_id"].notna()
+        rows = results[told & (results["status"].astype(object) != "invalidated")]
+        rows = rows[rows["attribute"].isin(self.attributes)]
+        rows = rows.sort_values(["approved_at", "result_id"], kind="stable")
+        out: dict[str, dict[str, Result]] = {}
+        columns = ("batch_id", "attribute", "value", "status", "approved_at")
+        for batch_id, attribute, value, status, at in zip(*(rows[c] for c in columns), strict=True):
+            out.setdefault(str(batch_id), {})[str(attribute)] = {
+                "value": None if pd.isna(value) else float(value), "status": _word(status) or None,
+                "approved_at": at.isoformat(),
+            }
+        return out
 
     def holds(self, batch_id: str) -> bool:
         """Whether it is a batch of this data version."""

@@ -16,7 +16,7 @@ from plant.errors import SteadylineError
 from serving.golden import golden_batch
 from serving.golden_chart import chart
 from serving.problems import status_of
-from serving.requests import parse_time
+from serving.requests import asked
 from serving.review_desk import ReviewDesk
 
 
@@ -24,14 +24,15 @@ def routes(desk: Callable[[], ReviewDesk], render: Callable[..., str]) -> list[R
     """Routes of the golden batch and of similar batches. render: gives a template's text."""
 
     def golden(request: Request) -> dict[str, Any]:
-        case = desk().case(request.path_params["batch_id"], *_asked(request))
+        case = desk().case(request.path_params["batch_id"], **asked(request.query_params, "step", "signal"))
         query = request.query_params
         return golden_batch(case, query.get("step") or None, query.get("signal") or None)
 
     def similar(request: Request) -> dict[str, Any]:
         query, name = request.query_params, request.path_params["batch_id"]
         words = (query.get(k) or None for k in ("attribute", "gate", "model"))
-        return desk().similar(name, *_asked(request), *words)
+        given = asked(query, "attribute", "gate", "model")
+        return desk().similar(name, given["site"], given["at"], *words)
 
     def answer(make: Callable[[Request], dict[str, Any]]) -> Callable[[Request], Any]:
         async def act(request: Request) -> Response:
@@ -43,7 +44,7 @@ def routes(desk: Callable[[], ReviewDesk], render: Callable[..., str]) -> list[R
         return act
 
     async def page(request: Request) -> Response:
-        kept = {k: v for k in ("site", "at") if (v := request.query_params.get(k))}
+        kept = {k: v for k in ("site", "at", "as_of") if (v := request.query_params.get(k))}
         query = f"?{urlencode(kept)}" if kept else ""
         try:
             shown = await run_in_threadpool(golden, request)
@@ -58,11 +59,6 @@ def routes(desk: Callable[[], ReviewDesk], render: Callable[..., str]) -> list[R
         Route("/v1/batches/{batch_id:path}/similar", answer(similar)),
         Route("/batches/{batch_id:path}/golden", page, name="golden"),
     ]
-
-
-def _asked(request: Request) -> tuple[str | None, Any]:
-    query = request.query_params
-    return query.get("site") or None, parse_time(query.get("at"))
 
 
 #: What the OpenAPI document says of the routes: summary, description, and the names of the query with their meaning.

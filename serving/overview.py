@@ -18,7 +18,7 @@ from plant.site import Site
 from plant.store import Store
 from serving.fleet import Fleet
 from serving.orders import Order, open_book
-from serving.words import ATTENTION, decision_risk, worst_attribute
+from serving.words import attention, decision_risk, worst_attribute
 
 MOST_EQUIPMENT, MOST_BATCHES = 20, 20
 WANTING = ("out_of_spec_expected", "at_risk")
@@ -89,14 +89,14 @@ def _site(connection: Connection, fleet: Fleet, site: Site) -> SiteState:
     equipment, batches = _newest(equipment, "equipment_id"), _newest(batches, "batch_id")
     equipment.sort(key=lambda s: (-decision_risk(s), str(s["equipment_id"])))
     rows = [_row(score) for score in batches]
-    rows.sort(key=lambda r: (ATTENTION[r["worst"]["verdict"]], -(r["worst"]["prob_out_of_spec"] or 0.0), r["batch_id"]))
+    rows.sort(key=lambda r: (*attention(r["worst"]), r["batch_id"]))
     ends = [str(score["data_end"]) for score in (*equipment, *batches)]
     return SiteState(
         site.name, site.title, site.simulated, site.time_zone, _data(fleet.data[site.name].store), states,
         equipment=equipment[:MOST_EQUIPMENT], equipment_scored=len(equipment),
         equipment_wanting=sum(score["decision"]["action"] == "open_order" for score in equipment),
         batches=rows[:MOST_BATCHES], batches_scored=len(rows),
-        batches_wanting=sum(row["worst"]["verdict"] in WANTING for row in rows),
+        batches_wanting=sum(row["worst"]["verdict"] in WANTING and row["worst"]["result"] is None for row in rows),
         orders=open_book(connection, site.name), data_end=max(ends, default=None),
     )
 

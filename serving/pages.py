@@ -115,7 +115,7 @@ def _templates() -> Environment:
             lstrip_blocks=True,
         )
         named = ("when", "percent", "number", "bar", "money", "days", "stage", "headline", "plain", "age",
-                 "expectation", "specified", "shown")
+                 "expectation", "specified", "shown", "found")
         _environment.filters.update({name: getattr(words, name) for name in named})
     return _environment
 

@@ -10,10 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from serving.words import (
-    ATTENTION,
+    attention,
+    by_attention,
     days,
     decision_risk,
     expectation,
+    found,
     number,
     percent,
     specified,
@@ -70,8 +72,10 @@ def render_batches(console: Console, scores: Sequence[Mapping[str, Any]], most: 
         console.print("No batch has a result outstanding.")
         return
     rows = [(worst_attribute(s), s) for s in scores]
-    rows.sort(key=lambda r: (ATTENTION[r[0]["verdict"]], -(r[0]["prob_out_of_spec"] or 0.0), str(r[1]["batch_id"])))
-    _head(console, "Batches with results outstanding", rows[0][1], f"{min(most, len(rows))} of {len(rows)} batches")
+    rows.sort(key=lambda r: (*attention(r[0]), str(r[1]["batch_id"])))
+    open_ = any(worst["result"] is None for worst, _ in rows)
+    title = "Batches with results outstanding" if open_ else "Batches, all results known"
+    _head(console, title, rows[0][1], f"{min(most, len(rows))} of {len(rows)} batches")
     for place, (worst, score) in enumerate(rows[:most], 1):
         expected, sure = expectation(worst)
         outside = worst["prob_out_of_spec"]
@@ -84,7 +88,23 @@ def render_batches(console: Console, scores: Sequence[Mapping[str, Any]], most: 
             f"{escape(stage(str(score['gate'])))}[/]  {risk} [bold]{escape(str(worst['attribute']))}[/] "
             f"{escape(told)}  {_VERDICT[worst['verdict']]}", highlight=False,
         )
+        if score.get("hindsight"):
+            console.print("     [dim]hindsight: the model has learnt from times after this gate[/]")
+        if len(rows) == 1:
+            _others(console, by_attention(score)[1:])
         _reasons(console, worst["reasons"])
+
+
+def _others(console: Console, attributes: Sequence[Mapping[str, Any]]) -> None:
+    """The other attributes of the one batch that was asked for, one line each."""
+    for a in attributes:
+        expected, sure = expectation(a)
+        risk = "" if a["prob_out_of_spec"] is None else f"{percent(a['prob_out_of_spec'])} out of spec, "
+        there = f"[bold]result {escape(found(a))}[/], was " if found(a) else ""
+        console.print(
+            f"     {escape(str(a['attribute']))}: {there}expected {escape(expected)} "
+            f"({risk}{sure}; limits {specified(a)})  {_VERDICT[a['verdict']]}", highlight=False,
+        )
 
 
 def render_orders(console: Console, outcome: Mapping[str, Any]) -> None:

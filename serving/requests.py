@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import pandas as pd
@@ -94,11 +95,17 @@ class BatchScore(BaseModel):
     batch_id: str
     gate: str
     gate_time: str
+    hindsight: Annotated[bool, Field(description="The model has learnt from times after the gate was passed.")]
     as_of: str
     model: str
     model_version: str
     data_version: str
     attributes: list[AttributeScore]
+    results: Annotated[
+        dict[str, dict[str, Any]],
+        Field(description="By attribute: value, status, approved_at of the result approved before as_of, if there is "
+              "one. The prediction, made at the gate, does not know it."),
+    ]
 
 
 class BatchScores(BaseModel):
@@ -111,6 +118,22 @@ class Scores(BaseModel):
     """The answer: one score for each subject, each with the model and data it was made from."""
 
     scores: list[dict[str, Any]]
+
+
+def asked(query: Mapping[str, str], *others: str) -> dict[str, Any]:
+    """`site` and `at` of a GET route's query; `as_of`, as the bodies call it, is the same as `at`.
+
+    others: parameters that the route takes as well. Raises SteadylineError (`bad_parameter`, `two_times`): a time
+    that is misspelled must not be answered with what is known now.
+    """
+    allowed = ("site", "at", "as_of", *others)
+    unknown = sorted(set(query) - set(allowed))
+    if unknown:
+        raise SteadylineError("bad_parameter", f"the query has '{unknown[0][:40]}'", ", ".join(allowed))
+    at, as_of = query.get("at"), query.get("as_of")
+    if at and as_of and at != as_of:
+        raise SteadylineError("two_times", f"the query says at={at[:40]} and as_of={as_of[:40]}", "one of them")
+    return {"site": query.get("site") or None, "at": parse_time(at or as_of)}
 
 
 def parse_time(text: str | None) -> pd.Timestamp | None:

@@ -60,12 +60,13 @@ class Checked:
 
 @dataclass(frozen=True)
 class Review:
-    """Exceptions of a batch, the most severe first, and what was checked."""
+    """Exceptions of a batch, the most severe first, what was checked, and what results to come are expected to be."""
 
     case: Case
     exceptions: tuple[Raised, ...]
     checked: tuple[Checked, ...]
     models: Mapping[str, Any]
+    expected: Sequence[Mapping[str, Any]] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -88,6 +89,7 @@ class Review:
             "time_zone": case.plant.time_zone,
             "models": dict(self.models),
             "counts": self.counts,
+            "predicted": [dict(e) for e in self.expected],
             "exceptions": [_exception(e, case.plant.time_zone) for e in self.exceptions],
             "checked": [
                 {
@@ -106,11 +108,16 @@ class Review:
         }
 
 
-def review(case: Case, predicted: Sequence[Outcome] = (), models: Mapping[str, Any] | None = None) -> Review:
+def review(
+    case: Case,
+    predicted: Sequence[Outcome] = (),
+    models: Mapping[str, Any] | None = None,
+    expected: Sequence[Mapping[str, Any]] = (),
+) -> Review:
     """Every check of a batch.
 
     predicted: what the models say, each of the checks `predicted results` and `predicted failures`; one that is not
-    given is told as not done. models: versions that they come from.
+    given is told as not done. models: versions that they come from. expected: of each result to come.
     """
     outcomes = [_not_done(case, name) or check(case) for name, check in PLANT_CHECKS.items()]
     given = {o.check for o in predicted}
@@ -133,7 +140,7 @@ def review(case: Case, predicted: Sequence[Outcome] = (), models: Mapping[str, A
         )
     order = {name: i for i, name in enumerate(CHECKS)}
     checked.sort(key=lambda c: order[c.name])
-    return Review(case, tuple(sorted(raised, key=_rank)), tuple(checked), models or {})
+    return Review(case, tuple(sorted(raised, key=_rank)), tuple(checked), models or {}, tuple(expected))
 
 
 def _not_done(case: Case, name: str) -> Outcome | None:

@@ -52,11 +52,13 @@ def review(
             f"steadyline review {site} {batch} lists the ids",
         )
     if batch is None:
+        from serving.review_queue import MOST_REVIEWED
+
         if exception is not None or html is not None:
             raise SteadylineError("no_batch", "--exception and --html are about one batch", "a BATCH with them",
                                   f"steadyline review {site} lists the batches that wait")
-        with progress(quiet=True) as tell:
-            waiting = _desk(chosen.folder).queue(chosen.name, t, 200, tell)
+        with progress(quiet=as_json) as tell:
+            waiting = _desk(chosen.folder).queue(chosen.name, t, MOST_REVIEWED, tell)
         show(waiting, as_json, lambda console: render_queue(console, waiting))
         return
     with progress(quiet=True) as tell:
@@ -130,6 +132,8 @@ def render(console: Console, answer: dict[str, Any]) -> None:
                 "" if said is None else escape(_word(said)),
             )
         console.print(table)
+    if answer["predicted"]:
+        _predicted(console, answer["predicted"])
     table = Table(title="Checked", title_justify="left")
     for name in ("check", "system", "entries", "cleared", "remarks"):
         table.add_column(name, overflow="fold", justify="right" if name in ("entries", "cleared") else "left")
@@ -144,6 +148,24 @@ def render(console: Console, answer: dict[str, Any]) -> None:
         else "Disposition: none. A person decides; this software never does.",
         highlight=False,
     )
+
+
+def _predicted(console: Console, expected: list[dict[str, Any]]) -> None:
+    """What results to come are expected to be."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from serving.words import expectation, percent, plain, specified, stage
+
+    table = Table(title=f"Results to come, as expected {stage(expected[0]['gate'])}", title_justify="left")
+    for name in ("attribute", "expected", "limits", "out of spec", "verdict"):
+        table.add_column(name, overflow="fold")
+    for a in expected:
+        risk = a["prob_out_of_spec"]
+        told, sure = expectation(a)
+        table.add_row(escape(plain(a["attribute"])), f"{told}, {sure}", specified(a),
+                      "" if risk is None else percent(risk), plain(a["verdict"]))
+    console.print(table)
 
 
 def render_queue(console: Console, answer: dict[str, Any]) -> None:

@@ -142,8 +142,8 @@ def _by_value(case: Case, row: Row, results: list[Row], changed: Limits | None) 
     if out or status == "out_of_spec":
         text = f"{_shown(value, unit)} {_beyond(value, low, high)}" if out else ""
         if not out:
-            text = f"{_shown(value, unit)} is out of specification by the laboratory's verdict"
-            text += "" if value is None else ", not by its limits"
+            text = f"{_shown(value, unit)} is out of specification by the laboratory's verdict, not by its limits"
+            text = "failed, by the laboratory's verdict: out of specification" if value is None else text
         elif status in ("in_spec", "out_of_trend"):
             text += f", although the laboratory's verdict is {status.replace('_', ' ')}"
         return _found("lab_out_of_spec", row, text, {"value": value, "status": status or None})

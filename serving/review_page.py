@@ -18,7 +18,7 @@ from governance.errors import Refused
 from plant.errors import SteadylineError
 from serving import golden_page
 from serving.problems import invalid_body, status_of
-from serving.requests import AsOf, SiteName, parse_time
+from serving.requests import AsOf, SiteName, asked, parse_time
 from serving.review_desk import ReviewDesk
 from serving.review_queue import MOST
 
@@ -47,29 +47,28 @@ def routes(desk: Callable[[], ReviewDesk], render: Callable[..., str], policy: s
 
     render: gives a template's text; policy: Content-Security-Policy of the page, which holds a form to itself.
     """
-    def asked(request: Request) -> dict[str, Any]:
-        query = request.query_params
-        return {"site": query.get("site") or None, "at": parse_time(query.get("at"))}
-
     async def review(request: Request) -> Response:
         name = request.path_params["batch_id"]
-        return await _answer(lambda: desk().review(name, **asked(request)))
+        return await _answer(lambda: desk().review(name, **asked(request.query_params)))
 
     def queued(request: Request) -> dict[str, Any]:
         most = request.query_params.get("limit") or str(MOST)
         if not most.isdigit() or not 1 <= int(most) <= _MOST_BATCHES:
             raise SteadylineError("bad_limit", f"limit is '{most[:20]}'", f"a whole number from 1 to {_MOST_BATCHES}")
-        return desk().queue(**asked(request), most=int(most))
+        return desk().queue(**asked(request.query_params, "limit"), most=int(most))
 
     async def queue(request: Request) -> Response:
         return await _answer(lambda: queued(request))
 
     async def queue_page(request: Request) -> Response:
+        names = sorted(desk().fleet.data)
+        if len(names) > 1 and not request.query_params.get("site"):
+            return HTMLResponse(render("queues.html", sites=names, at=_time(request), style=None))
         try:
             answer = await run_in_threadpool(lambda: queued(request))
         except (SteadylineError, Refused) as problem:
             return HTMLResponse(render("problem.html", problem=problem.as_dict()), status_of(problem))
-        at = request.query_params.get("at") or ""
+        at = _time(request)
         return HTMLResponse(render("queue.html", queue=answer, at=at, most=_MOST_BATCHES, style=None))
 
     async def decide(request: Request) -> Response:
@@ -83,13 +82,13 @@ def routes(desk: Callable[[], ReviewDesk], render: Callable[..., str], policy: s
 
     async def genealogy(request: Request) -> Response:
         name = request.path_params["name"]
-        return await _answer(lambda: desk().genealogy(name, **asked(request)))
+        return await _answer(lambda: desk().genealogy(name, **asked(request.query_params)))
 
     async def page(request: Request) -> Response:
         name = request.path_params["batch_id"]
 
         def act() -> tuple[dict[str, Any], dict[str, Any]]:
-            answer = desk().review(name, **asked(request))
+            answer = desk().review(name, **asked(request.query_params))
             return answer, desk().similar_by_exception(answer)
 
         return await _page(act, request, render, policy)
@@ -173,8 +172,13 @@ async def _page(
         answer, similar = await run_in_threadpool(act)
     except (SteadylineError, Refused) as problem:
         return HTMLResponse(render("problem.html", problem=problem.as_dict()), status_of(problem))
-    at = request.query_params.get("at") or ""
+    at = _time(request)
     return HTMLResponse(render("review.html", review=answer, similar=similar, at=at, style=None), headers=headers)
+
+
+def _time(request: Request) -> str:
+    """The time that a page was asked for, to be kept in its links."""
+    return request.query_params.get("at") or request.query_params.get("as_of") or ""
 
 
 OPENAPI: dict[str, dict[str, Any]] = {

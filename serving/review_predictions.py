@@ -23,11 +23,18 @@ from serving.words import expectation, percent, stage
 
 _QUALITY, _FAILURE = "predicted results", "predicted failures"
 _MOST_REASONS = 3
+_EXPECTED = (
+    "attribute", "target", "unit", "expected", "interval_50", "interval_80", "interval_90", "prob_out_of_spec",
+    "prob_bounds", "prob_out_of_trend", "lower_spec", "upper_spec", "verdict",
+)
 
 
-def predict(case: Case, fleet: Fleet) -> tuple[list[Outcome], dict[str, Any]]:
-    """Outcomes of the two checks, and the versions that were asked: name -> version, bundle, end of training data."""
+def predict(case: Case, fleet: Fleet) -> tuple[list[Outcome], dict[str, Any], list[dict[str, Any]]]:
+    """Outcomes of the two checks, the versions that were asked (name -> version, bundle, end of training data), and of
+    each result that is still to come what is expected of it.
+    """
     outcomes, models = [], {}
+    expected: list[dict[str, Any]] = []
     for task, name, check in (("quality", _QUALITY, results), ("failure", _FAILURE, failures)):
         names = [n for n, spec in fleet.models[case.plant.site].items() if spec.task == task]
         if not names:
@@ -46,10 +53,10 @@ def predict(case: Case, fleet: Fleet) -> tuple[list[Outcome], dict[str, Any]]:
                 "bundle_sha256": served.version.sha256,
                 "train_end": trained.isoformat(),
             }
-            parts.append(check(case, scorer, trained))
+            parts.append(check(case, scorer, trained, expected))
         if parts:
             outcomes.append(_together(name, parts))
-    return outcomes, models
+    return outcomes, models, expected
 
 
 def champions(site: str, fleet: Fleet) -> tuple[tuple[str, str], ...]:
@@ -70,8 +77,8 @@ def _together(name: str, parts: Sequence[Outcome]) -> Outcome:
     )
 
 
-def results(case: Case, scorer: Scorer, trained: pd.Timestamp) -> Outcome:
-    """Entries: attributes of the model whose result is not approved yet."""
+def results(case: Case, scorer: Scorer, trained: pd.Timestamp, expected: list[dict[str, Any]]) -> Outcome:
+    """Entries: attributes of the model whose result is not approved yet; they are added to `expected`."""
     if case.t < trained:
         return Outcome(_QUALITY, 0, (), (_hindsight(scorer.model, trained),), done=False)
     try:
@@ -80,11 +87,15 @@ def results(case: Case, scorer: Scorer, trained: pd.Timestamp) -> Outcome:
         return Outcome(_QUALITY, 0, (), (refusal.found,), done=False)
     except SteadylineError as refusal:
         return Outcome(_QUALITY, 0, (), (refusal.found,), done=False)
+    if score["hindsight"]:
+        return Outcome(_QUALITY, 0, (), (_hindsight(scorer.model, trained),), done=False)
     rows = case.known.rows("lab_results", "batch_id", case.batch_id)
     status = rows["status"].astype(object)
     told = rows["value"].notna() | (rows["approved_at"].notna() & status.notna())  # it may say pass or fail and no more
     there = set(rows.loc[told & (status != "invalidated"), "attribute"])
     waiting = [a for a in score["attributes"] if a["attribute"] not in there]
+    about = {"model": scorer.model, "gate": score["gate"]}
+    expected += [about | {k: a[k] for k in _EXPECTED} for a in waiting]
     undecided = [a["attribute"] for a in waiting if a["verdict"] == "undecided"]
     found = [f for a in waiting if a["verdict"] in ("out_of_spec_expected", "at_risk") for f in _result(case, score, a)]
     notes = []
@@ -130,7 +141,7 @@ def _result(case: Case, score: Mapping[str, Any], a: Mapping[str, Any]) -> list[
     ]
 
 
-def failures(case: Case, scorer: Scorer, trained: pd.Timestamp) -> Outcome:
+def failures(case: Case, scorer: Scorer, trained: pd.Timestamp, _: list[dict[str, Any]]) -> Outcome:
     """Entries: steps on equipment that the model is for, scored with what was known when the step began."""
     entries = 0
     found: list[Found] = []

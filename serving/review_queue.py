@@ -11,7 +11,7 @@ from serving.review_case import Known
 from serving.review_kinds import SEVERITIES
 
 SINCE = pd.Timedelta(days=60)
-MOST = 25
+MOST, MOST_REVIEWED = 25, 200
 
 
 def waiting(known: Known) -> pd.DataFrame:
@@ -31,15 +31,16 @@ def waiting(known: Known) -> pd.DataFrame:
 
 
 def queue(known: Known, most: int, review: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
-    """Reviews of the `most` newest waiting batches of the last sixty days, in short; the most severe first.
+    """Reviews of the waiting batches of the last sixty days, in short: the `most` with the gravest exceptions first.
 
     review: gives the review of a batch. waiting: how many wait; older: of those the ones that ended before; not_shown:
-    the newer ones beyond `most`.
+    the others beyond `most`. Of more than two hundred only the newest are reviewed.
     """
     rows = waiting(known)
     recent = rows[rows["until"] >= known.t - SINCE]
-    shown = [_short(review(str(b))) for b in recent["batch_id"].head(most)]
+    shown = [_short(review(str(b))) for b in recent["batch_id"].head(MOST_REVIEWED)]
     shown.sort(key=lambda b: (*(-b["counts"][s] for s in SEVERITIES), b["ended_at"] or "~", b["batch_id"]))
+    shown = shown[:most]
     return {"waiting": len(rows), "older": len(rows) - len(recent), "not_shown": len(recent) - len(shown),
             "batches": shown}
 

@@ -130,8 +130,9 @@ class Scorer:
         """Quality risk of batches at the last stage gate that each had passed before `as_of`.
 
         ids: None for all batches with a result of a predicted attribute outstanding. as_of: aware; None for the end
-        of the data. Each score is stored, unless `store` is False. Raises UnknownId, NotReady, SteadylineError
-        (`naive_time`).
+        of the data. `results`: by attribute what the laboratory had approved by then (the prediction at the gate does
+        not know it); `hindsight`: the model has learnt from times after the gate. Each score is stored, unless `store`
+        is False. Raises UnknownId, NotReady, SteadylineError (`naive_time`).
         """
         served, data = self.served(), self.data.current()
         t = _instant(as_of, data)
@@ -144,8 +145,10 @@ class Scorer:
         limits = [book.limits(batch_id, t) for batch_id in wanted]
         values = self._rows.of(served, data, wanted, [g for g, _ in gates], [at for _, at in gates])
         answers = []
+        known, trained = book.results(t), pd.Timestamp(predictor.data["train_end"])
         for i, predicted in enumerate(_predict_batches(predictor, book, values, wanted, gates, limits)):
-            about = {"batch_id": wanted[i], "gate_time": gates[i][1].isoformat()} | book.about(wanted[i])
+            about = {"batch_id": wanted[i], "gate_time": gates[i][1].isoformat(), "hindsight": gates[i][1] < trained,
+                     "results": known.get(wanted[i], {})} | book.about(wanted[i])
             answers.append(self._answer(served, data, t) | about | predicted)
         return self._store(answers, "batch_id", values) if store else answers
 

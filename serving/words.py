@@ -21,9 +21,29 @@ def decision_risk(score: Mapping[str, Any]) -> float:
 
 
 def worst_attribute(score: Mapping[str, Any]) -> dict[str, Any]:
-    """The attribute of a batch that needs attention first."""
-    order = sorted(score["attributes"], key=lambda a: (ATTENTION[a["verdict"]], -(a["prob_out_of_spec"] or 0.0)))
-    return dict(order[0])
+    """The attribute of a batch that needs attention first: of those without a result, as long as there is one."""
+    return by_attention(score)[0]
+
+
+def by_attention(score: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The attributes of a batch, those that need attention first, each with its approved `result` (None: to come)."""
+    results = score.get("results", {})
+    return sorted(({**a, "result": results.get(a["attribute"])} for a in score["attributes"]), key=attention)
+
+
+def attention(a: Mapping[str, Any]) -> tuple[bool, int, float]:
+    """Sorts predicted attributes: those without a result first, the verdict that wants a look most, the risk."""
+    return a["result"] is not None, ATTENTION[a["verdict"]], -(a["prob_out_of_spec"] or 0.0)
+
+
+def found(a: Mapping[str, Any]) -> str:
+    """The approved result of an attribute of `by_attention`; empty where it is outstanding."""
+    result = a["result"]
+    if result is None:
+        return ""
+    status = plain(result["status"] or "")
+    told = "" if result["value"] is None else f"{number(result['value'])} {a['unit']}".rstrip()
+    return f"{told} ({status})" if told and status else told or status
 
 
 def when(value: datetime | str | None, time_zone: str) -> str:

@@ -35,6 +35,15 @@ def covered(y: np.ndarray, interval: np.ndarray) -> np.ndarray:
     return (y >= interval[:, 0]) & (y <= interval[:, 1])
 
 
+@pytest.mark.parametrize(("count", "told"), [(5, False), (19, False), (20, True), (60, True)])
+def test_of_few_residuals_no_probability_is_told(count: int, told: bool) -> None:
+    rng = np.random.default_rng(6)
+    system = ConformalPredictiveSystem().fit(rng.normal(size=count), sigmas=np.ones(count))
+    one = Distribution(np.zeros(2), np.ones(2), [(np.arange(2), system)])
+    for risk in (one.below(0.5), one.prob_outside(-1.0, 1.0), one.prob_outside(np.nan, 1.0)):
+        assert np.isfinite(risk).all() == told
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([PLAIN, Reporting(1), Reporting(1, -1.0), Reporting(0, 0.0)]))
 @example(1530, Reporting(1, -1.0))  # the lower bound is infinite but for the reporting limit

@@ -8,6 +8,7 @@ import pytest
 
 from models import metrics
 from models.conformal import Distribution, Reporting
+from models.predict import verdict
 from models.quality import AttributeModel, History
 from plant.errors import SteadylineError
 
@@ -228,3 +229,11 @@ def test_unusable_input_is_refused() -> None:
         AttributeModel().predict(x)
     with pytest.raises(SteadylineError, match="coverage"):
         AttributeModel(**QUICK).fit(x, y).interval(x, 1.0)
+
+
+def test_without_a_risk_nothing_is_decided() -> None:
+    known, unknown = np.array([96.0, 99.0]), np.array([-np.inf, np.inf])
+    assert verdict("skilled", 98.0, known, 95.0, 105.0, 0.01) == "in_spec_expected"
+    assert verdict("skilled", 98.0, unknown, 95.0, 105.0, 0.2) == "at_risk"
+    assert verdict("skilled", 90.0, unknown, 95.0, 105.0, float("nan")) == "undecided"
+    assert verdict("skilled", 98.0, known, float("nan"), float("nan"), float("nan")) == "no_limits"

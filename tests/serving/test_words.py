@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
+from serving import words
 from serving.words import age, bar, number, percent, plain, shown, when
 
 
@@ -55,3 +57,20 @@ def test_evidence_shows_times_on_both_clocks_and_lists_as_words() -> None:
     assert shown("LOT-2026-07-01", "Europe/Vienna") == "LOT-2026-07-01"
     assert shown([0.1234567, "a", None, True], "UTC") == "0.1235; a; None; True"
     assert shown({"D1": "critical", "failure_mode": ["jam", "wear"]}, "UTC") == "D1: critical; failure mode: jam; wear"
+
+
+def test_what_is_still_to_come_needs_attention_before_what_is_known() -> None:
+    def attribute(name: str, verdict: str, risk: float | None) -> dict[str, Any]:
+        return {"attribute": name, "unit": "%", "verdict": verdict, "prob_out_of_spec": risk}
+
+    score = {
+        "attributes": [attribute("assay", "out_of_spec_expected", 0.9), attribute("water", "in_spec_expected", 0.1),
+                       attribute("purity", "at_risk", 0.3), attribute("odour", "undecided", None)],
+        "results": {"assay": {"value": 97.4, "status": "in_spec"}, "odour": {"value": None, "status": "out_of_spec"}},
+    }
+    order = words.by_attention(score)
+    assert [a["attribute"] for a in order] == ["purity", "water", "assay", "odour"]
+    assert words.worst_attribute(score)["attribute"] == "purity"
+    assert [words.found(a) for a in order] == ["", "", "97.4 % (in spec)", "out of spec"]
+    older = {"attributes": score["attributes"]}  # a score that was stored before results stood beside it
+    assert words.worst_attribute(older)["attribute"] == "assay"

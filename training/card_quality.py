@@ -29,7 +29,7 @@ def lines(card: Mapping[str, Any]) -> list[str]:
     measured = {n: a for n, a in of.items() if n not in tested}
     out = [*_origin(card["data"]), "", "## Performance on unseen time"]
     if measured:
-        out += ["", *table(_HEAD, [_row(n, a["gate"], a) for n, a in measured.items()])]
+        out += ["", *table(_HEAD, [_row(_named(n, a["unit"]), a["gate"], a) for n, a in measured.items()])]
     if tested:
         out += ["", "Of attributes that only pass or fail, the error is the squared one of the probability of failing "
                 "(Brier).", "", *table(_TEST_HEAD, [_test_row(n, a["gate"], a) for n, a in tested.items()])]
@@ -61,6 +61,10 @@ def _origin(data: Mapping[str, Any]) -> list[str]:
 _HEAD = ("attribute", "gate", "batches", "R²", "mean error", "best naive guess", "its error", "90 % covers", "verdict")
 _TEST_HEAD = ("attribute", "gate", "batches", "failed", "base rate", "squared error (Brier)", "best naive guess",
               "its error", "AUC", "calibration error", "verdict")
+
+
+def _named(name: str, unit: str | None) -> str:
+    return f"{name} ({unit})" if unit else name
 
 
 def _row(name: str, gate: str | None, a: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -74,6 +74,10 @@ def draft(proposal: Proposal, codes: Codes, complete: bool, walks: dict[str, Wal
         elif source is not None:
             form, why, open_ = _form(proposal, target, source, codes, complete, walks)
             todo += open_
+            if target in proposal.numbers:
+                filled = next(c.filled for c in guess.columns if c.name == source)
+                why = f"different in each of the {filled:,} rows looked at, so taken as the key"
+                why += "" if guess.whole else "; TODO is it different in all of them?"
             columns.append((target, form, why))
         elif target in proposal.made_up:
             why = "no column is a number of its own: made of the row's content, so a corrected row counts as a new one"

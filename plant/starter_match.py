@@ -19,6 +19,9 @@ _IDENTITY = (
     ("batches", ("batch_id", "product")), ("work_orders", ("work_order_id",)), ("lab_results", ("result_id",)),
     ("deviations", ("deviation_id",)), ("spare_parts", ("part_id",)),
 )  # fmt: skip
+_NUMBERED = re.compile("(no|nr|id|num|number|nummer|key|uid|uuid|guid)", re.IGNORECASE)  # ends of a row number's name
+_NUMBERED_THINGS = "(?i)^.*(result|row|record|entry|event|order|test)"
+_TOLD = 10  # filled cells below which it may be chance that no word stands twice
 _ENOUGH = 1.5  # below this score no table is proposed
 
 
@@ -27,6 +30,7 @@ class Proposal:
     """columns: canonical column -> source column. values: number columns of a wide export, a signal each.
 
     constants: canonical column -> word that the file's name suggests; made_up: keys taken from the row's content;
+    numbers: keys taken from a column that only its name's end and its content speak for;
     missing: required columns that nothing fills, so that the item cannot be used yet; other: the next best table.
     """
 
@@ -36,6 +40,7 @@ class Proposal:
     columns: dict[str, str]
     missing: tuple[str, ...] = ()
     made_up: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
     constants: tuple[tuple[str, str], ...] = ()
     values: tuple[str, ...] = ()
     other: str = ""
@@ -138,12 +143,16 @@ def _score(guess: Guess, name: str) -> Proposal | None:
         return None  # a list of signals names each once
     score = _hint(guess, name) + 2 * len(found) / len(guess.columns)
     missing, made_up, constants = [], [], _suggested(guess, name)
+    numbers: dict[str, str] = {}
     for column in table.columns:
         if column.name in found:
             score += found[column.name][1] * (2 if column.required else 1)
         elif column.required and column.name in _IDS:
-            made_up.append(column.name)
             score -= 0.6
+            if number := _row_number(guess, {source for source, _ in found.values()}):
+                numbers[column.name] = number
+            else:
+                made_up.append(column.name)
         elif column.required and column.name in dict(constants):
             score -= 0.5
         elif column.required:
@@ -156,8 +165,20 @@ def _score(guess: Guess, name: str) -> Proposal | None:
     own = [c for c in table.columns if c.required and c.name in found]
     if not own:
         return None
-    columns = {target: source for target, (source, _) in found.items()}
-    return Proposal(guess, name, score, columns, tuple(missing), tuple(made_up), constants)
+    columns = {target: source for target, (source, _) in found.items()} | numbers
+    return Proposal(guess, name, score, columns, tuple(missing), tuple(made_up), tuple(numbers), constants)
+
+
+def _row_number(guess: Guess, taken: set[str]) -> str:
+    """The first column that is named like a number of the row and different in each row of the sample, or nothing."""
+    for column in guess.columns:
+        words = re.findall(r"[A-ZÄÖÜČŠŽ]?[^\WA-ZÄÖÜČŠŽ\d_]+|[A-ZÄÖÜČŠŽ]+", column.name)
+        last = words[-1] if len(words) > 1 else re.sub(_NUMBERED_THINGS, "", column.name)
+        counted = column.kind in ("id", "code", "text") or (column.kind == "number" and column.whole)
+        apart = column.filled == column.cells == column.distinct >= _TOLD
+        if counted and apart and column.name not in taken and _NUMBERED.fullmatch(last.strip("_ .-#")):
+            return column.name
+    return ""
 
 
 def _readings(guess: Guess, found: dict[str, tuple[str, float]]) -> Proposal | None:

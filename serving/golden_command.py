@@ -109,6 +109,7 @@ def render_similar(console: Console, answer: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from serving.similar import result_in_words
     from serving.words import number, plain, stage
 
     simulated = " (simulated)" if answer["simulated"] else ""
@@ -126,7 +127,7 @@ def render_similar(console: Console, answer: dict[str, Any]) -> None:
         for s in a["similar"]:
             spec = {True: "in", False: "[bold red]out[/]", None: "none"}[s["outcome"]["in_spec"]]
             why = ", ".join(plain(r["group"]) for r in s["shared_reasons"])
-            found = f"{number(s['outcome']['value'])} {s['outcome']['unit'] or ''}"
+            found = result_in_words(s["outcome"])
             table.add_row(
                 escape(s["batch_id"]), escape(s["product"]), number(s["distance"]), escape(found), spec, escape(why)
             )

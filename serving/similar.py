@@ -7,7 +7,7 @@ laboratory found counts as soon as it is known, also from the live log.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from plant.errors import NotReady, UnknownId, listing
 from plant.errors import nearest as nearest_word
 from serving.review_case import Case
 from serving.scoring import Quality, Scorer, require_loaded
-from serving.words import stage
+from serving.words import number, stage
 
 RULE = (
     "batches that passed the same gate earlier and whose valid result was known strictly before the time asked for; "
@@ -113,6 +113,13 @@ def outcomes(case: Case, attribute: str) -> dict[str, dict[str, Any]]:
         return {str(r["batch_id"]): _outcome(r) for r in rows.to_dict("records")}
 
     return case.known.keep(("outcomes", attribute), make)
+
+
+def result_in_words(outcome: Mapping[str, Any]) -> str:
+    """What the laboratory found, in words: the value with its unit; passed or failed where it says no more."""
+    if outcome["value"] is None and outcome["in_spec"] is not None:
+        return "passed" if outcome["in_spec"] else "failed"
+    return f"{number(outcome['value'])} {outcome['unit'] or ''}".strip()
 
 
 def _outcome(row: dict[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from models.explain import number
 from models.spec import FailureSpec, ModelSpec, QualitySpec
+from training import card_quality
+from training.card_text import table
 
 FEW_FAILURES = 20
 
@@ -27,11 +29,8 @@ def make(spec: ModelSpec, site: str, simulated: bool, data_version: str, evidenc
     if isinstance(spec, FailureSpec):
         card |= _failure(spec, evidence)
     elif isinstance(spec, QualitySpec):
-        keep = ("target", "unit", "n", "r2", "mae", "mae_naive", "coverage_90", "verdict", "why")
         card["population"] = {"product": spec.population.product, "gates": list(spec.gates)}
-        card["attributes"] = {
-            name: {k: a.get(k) for k in keep} for name, a in evidence.get("attributes", {}).items()
-        }
+        card["attributes"] = card_quality.attributes(evidence)
     card["limits"] = _limits(card)
     return card
 
@@ -126,7 +125,7 @@ def markdown(card: Mapping[str, Any], version: str | None = None) -> str:
     if audit is not None:
         passed = "passed" if audit["passed"] else "not passed"
         lines.append(f"* leakage audit: {passed}, {len(audit['findings'])} finding(s)")
-    lines += _failure_lines(card) if card["task"] == "failure" else _quality_lines(card)
+    lines += _failure_lines(card) if card["task"] == "failure" else card_quality.lines(card)
     lines += ["", "## Limits", "", *(f"* {limit}" for limit in card["limits"]), ""]
     return "\n".join(lines)
 
@@ -147,7 +146,7 @@ def _failure_lines(card: Mapping[str, Any]) -> list[str]:
         failed, censored = sum(report["failures"].values()), sum(report["censored"].values())
         out.append(f"* {period}: {report['rows']:,} cut-offs, {failed} failures, {censored:,} cut-offs censored")
     out += ["", f"## Performance on unseen {'time' if card['terms'] else 'units'}", "",
-            *_table(("horizon", "AUC", "average precision", "calibration error", "Brier score", "base rate", "rows"), [
+            *table(("horizon", "AUC", "average precision", "calibration error", "Brier score", "base rate", "rows"), [
                 (h, p["auc"], p["average_precision"], p["ece"], p["brier"], p["base_rate"], p["n"])
                 for h, p in card["performance"].items()]), *_baseline_lines(card)]
     if life is not None:
@@ -162,7 +161,7 @@ def _baseline_lines(card: Mapping[str, Any]) -> list[str]:
     """What is worth knowing no more than the time since the last failure, or who fails how often."""
     rows = [(h, n.replace("_", " "), b["auc"], b["average_precision"], b["brier"])
             for h, p in card["performance"].items() for n, b in p.get("baselines", {}).items()]
-    return ["", "Baselines, each alone:", "", *_table(
+    return ["", "Baselines, each alone:", "", *table(
         ("horizon", "baseline", "AUC", "average precision", "Brier score"), rows)] if rows else []
 
 
@@ -171,13 +170,13 @@ def _play_lines(card: Mapping[str, Any]) -> list[str]:
     terms, costs, out = card["terms"], card["terms"]["costs"], []
     unit = costs["currency"]
     for by, rows in card["strata"].items():
-        out += ["", f"### By {by}, at {card['decision_horizon']}", "", *_table(
+        out += ["", f"### By {by}, at {card['decision_horizon']}", "", *table(
             (by, "equipment", "failures", "caught", "false alarms per equipment-year", "AUC", "calibration error",
              f"saving against run to failure, {unit} (90 % interval)"),
             [(r["name"] or "not known", r["equipment"], r["failures"], r["caught"],
               r["false_alarms_per_equipment_year"], r["auc"], r["calibration_error"],
               money(r["saving_against_run_to_failure"])) for r in rows])]
-    out += ["", "### By failure mode", "", *_table(
+    out += ["", "### By failure mode", "", *table(
         ("mode", "failures", "caught"), [(m["name"] or "not known", m["failures"], m["caught"]) for m in card["modes"]]
     )]
     capacity = terms["orders_per_week"]
@@ -203,26 +202,3 @@ def money(saving: Mapping[str, Any]) -> str:
     """`12,000 (9,000 to 15,000)`."""
     span = saving["interval_90"]
     return f"{saving['saving']:,.0f}" + (f" ({span[0]:,.0f} to {span[1]:,.0f})" if span else "")
-
-
-def _quality_lines(card: Mapping[str, Any]) -> list[str]:
-    tested = [n for n, a in card["attributes"].items() if a.get("target") == "pass_fail"]
-    note = ["", f"Of {', '.join(tested)}, which only pass or fail, the error is the squared one of the probability of "
-            "failing (Brier)."] if tested else []
-    return ["", "## Performance on unseen time", "", *_table(
-        ("attribute", "batches", "R²", "mean error", "naive", "90 % covers", "verdict"),
-        [(n, a["n"], a["r2"], a["mae"], a["mae_naive"], a["coverage_90"], a["verdict"])
-         for n, a in card["attributes"].items()]), *note]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
-    return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head),
-            *("| " + " | ".join(_cell(v) for v in row) + " |" for row in rows)]
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "n/a"
-    if isinstance(value, float):
-        return number(value)
-    return f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|")

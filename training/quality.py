@@ -70,11 +70,10 @@ def _gates_and_folds(
     tested = gates[spec.gates[0]]
     tested = tested[tested["batch_id"].isin(targets["batch_id"])]
     if len(tested) < 2:
-        raise SteadylineError(
-            "no_results",
-            f"model '{spec.name}' finds no batch with approved results",
-            hint="connect laboratory results, or correct population.product",
-        )
+        hint = "connect laboratory results, or correct population.product"
+        if spec.target == "numeric" and _only_verdicts(snapshot, spec, covered):
+            hint = "the laboratory gives verdicts without values: set `target: pass_fail` in the model's YAML"
+        raise SteadylineError("no_results", f"model '{spec.name}' finds no batch with approved results", hint=hint)
     return gates, _folds(tested["t"], spec)
 
 
@@ -171,13 +170,30 @@ def _attributes(snapshot: SnapshotLike, spec: QualitySpec) -> tuple[str, ...]:
         limited = results["status"].notna()
     found = sorted(results.loc[limited & results["batch_id"].notna(), "attribute"].dropna().astype(str).unique())
     if not found:
+        what, hint = "specification limit", "name the attributes in the model's YAML"
+        if spec.target == "pass_fail":
+            what, hint = "verdict", "map lab_results.status, or set `target: numeric` where results have values"
+        elif (_judged(results) & results["batch_id"].notna()).any():
+            hint = f"set `target: pass_fail` to learn from the laboratory's verdicts; where results have values, {hint}"
         raise SteadylineError(
-            "no_attributes",
-            "no attribute of a batch has a specification limit, so `attributes: all` finds none",
-            listing(sorted(results["attribute"].dropna().astype(str).unique())),
-            "name the attributes in the model's YAML",
+            "no_attributes", f"no attribute of a batch has a {what}, so `attributes: all` finds none",
+            listing(sorted(results["attribute"].dropna().astype(str).unique())), hint,
         )
     return tuple(found)
+
+
+def _judged(results: pd.DataFrame) -> pd.Series:
+    """Results of which the laboratory says whether they passed."""
+    return results["status"].isin(["in_spec", "out_of_spec", "out_of_trend"]).fillna(False)
+
+
+def _only_verdicts(snapshot: SnapshotLike, spec: QualitySpec, covered: set[str]) -> bool:
+    """Whether the batches' results of the model's attributes have a verdict and none has a value."""
+    results = snapshot.table("lab_results")
+    results = results[results["batch_id"].isin(covered)]
+    if not isinstance(spec.attributes, str):
+        results = results[results["attribute"].isin(spec.attributes)]
+    return bool(_judged(results).any()) and not results["value"].notna().any()
 
 
 def _gate_rows(snapshot: SnapshotLike, gate: str, covered: set[str], batches: pd.DataFrame) -> pd.DataFrame:

@@ -126,6 +126,7 @@ def _judged(
         "out_of_spec": None if np.isnan(out_of_spec).all() else int(np.nansum(out_of_spec)),
         "out_of_spec_auc": metrics.auc(outside, out_of_spec),
         "out_of_spec_brier": metrics.brier(outside, out_of_spec),
+        "out_of_spec_calibration": metrics.ece(outside, out_of_spec),
         "out_of_trend": None if np.isnan(untrended).all() else int(np.nansum(untrended)),
         "out_of_trend_auc": metrics.auc(trending, untrended),
         "out_of_trend_calibration": metrics.ece(trending, untrended),

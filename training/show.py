@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from models.explain import number
+
 
 def _number(value: float | None, digits: int = 3) -> str:
     return "n/a" if value is None else f"{value:.{digits}f}"
@@ -72,7 +74,7 @@ def render_explained(console: Console, answer: dict[str, Any], most: int = 10) -
 def _failure(console: Console, task: dict[str, Any]) -> None:
     table = Table()
     for name in ("horizon", "failures", "AUC (by age, unit, class)", "precision (by unit, none)", "calibration"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for name, h in task["horizons"].items():
         by = h["baselines"]
         ranked = ", ".join(_number(by[b]["auc"]) for b in ("age", "unit_base_rate", "class_base_rate"))
@@ -114,19 +116,41 @@ def _remaining_life(console: Console, life: dict[str, Any]) -> None:
 
 
 def _quality(console: Console, task: dict[str, Any]) -> None:
-    table = Table()
-    for name in ("attribute", "batches", "R²", "error (naive)", "90 % covers", "verdict"):
-        table.add_column(name, justify="left" if name in ("attribute", "verdict") else "right", no_wrap=True)
-    for name, a in task["attributes"].items():
-        colour = "green" if a["verdict"] == "skilled" else "yellow"
-        table.add_row(
-            escape(f"{name} ({a['unit']})" if a["unit"] else name),
-            str(a["n"]),
-            _number(a["r2"]),
-            f"{_number(a['mae'])} ({_number(a['mae_naive'])})",
-            "n/a" if a["coverage_90"] is None else f"{100 * a['coverage_90']:.1f} %",
-            f"[{colour}]{a['verdict']}[/]",
-        )
-    console.print(table)
+    tested = {n: a for n, a in task["attributes"].items() if a["target"] == "pass_fail"}
+    measured = {n: a for n, a in task["attributes"].items() if n not in tested}
+    rows: list[tuple[str, dict[str, Any], Sequence[str]]]
+    if measured:
+        rows = [(n, a, (_number(a["r2"]), _three(a["mae"]), _three(a["mae_naive"]), _percent(a["coverage_90"])))
+                for n, a in measured.items()]
+        console.print(_attributes(("R²", "mean\nerror", "naive\nguess", "90 %\ncovers"), rows))
+    if tested:
+        rows = [(n, a, (_count(a["out_of_spec"]), _three(a["mae"]), _three(a["mae_naive"]))) for n, a in tested.items()]
+        console.print(_attributes(("failed", "squared error\n(Brier)", "naive\nguess"), rows))
     for name, a in task["attributes"].items():
         console.print(f"  [dim]{escape(name)}: {escape(a['why'])}[/]")
+
+
+def _attributes(heads: Sequence[str], rows: Sequence[tuple[str, dict[str, Any], Sequence[str]]]) -> Table:
+    """Figures of each attribute. Names fold, so that no figure is cut where the terminal is narrow."""
+    table = Table()
+    table.add_column("attribute", overflow="fold")
+    for head in ("batches", *heads):
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for name, a, figures in rows:
+        colour = "green" if a["verdict"] == "skilled" else "yellow"
+        named = escape(f"{name} ({a['unit']})" if a["unit"] else name)
+        table.add_row(named, _count(a["n"]), *figures, f"[{colour}]{a['verdict']}[/]")
+    return table
+
+
+def _three(value: float | None) -> str:
+    return "n/a" if value is None else number(value)
+
+
+def _percent(share: float | None) -> str:
+    return "n/a" if share is None else f"{100 * share:.1f} %"
+
+
+def _count(value: int | None) -> str:
+    return "n/a" if value is None else f"{value:,}"

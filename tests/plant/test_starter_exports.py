@@ -114,3 +114,24 @@ def test_a_book_of_orders_is_no_machine(heads: str, row: str, tmp_path: Path) ->
     """Numbers beside several times and words are no signals, whatever the language."""
     rows = [row.format(n=4500 + i, day=day, i=i) for i, day in enumerate(DAYS)]
     assert "readings" not in start(tmp_path, "ot.csv", "\n".join([heads, *rows, ""])).tables.values()
+
+
+@pytest.mark.parametrize("head", ["ResultNo", "RESULT_NO", "resultno", "Row Id"])
+def test_a_number_of_each_row_is_the_key_so_that_a_correction_replaces(head: str, tmp_path: Path) -> None:
+    text = f"{head};BatchNo;Test;Result;Sampled;ApprovedAt\n"
+    text += "".join(f"{9000 + i};B{i // 4};assay;9{i % 4}.5;{day};{day}\n" for i, day in enumerate(DAYS))
+    start(tmp_path, "lims_results.csv", text)
+    item = load_site(tmp_path / "new").tables["lab_results"][0]
+    assert item.columns["result_id"].column == head
+    text = (tmp_path / "new" / "site.yaml").read_text(encoding="utf-8")
+    assert "different in each of the 28 rows looked at, so taken as the key" in text
+    assert "TODO is it" not in text, "the whole file was looked at"
+    assert connected(tmp_path).tables["lab_results"].loaded == len(DAYS)
+
+
+@pytest.mark.parametrize(("head", "number"), [("ResultNo", "7"), ("Remark", "")])
+def test_what_repeats_or_is_named_otherwise_is_no_key(head: str, number: str, tmp_path: Path) -> None:
+    text = f"{head};BatchNo;Test;Result;Sampled;ApprovedAt\n"
+    text += "".join(f"{number or 9000 + i};B{i // 4};assay;9{i % 4}.5;{day};{day}\n" for i, day in enumerate(DAYS))
+    start(tmp_path, "lims_results.csv", text)
+    assert load_site(tmp_path / "new").tables["lab_results"][0].columns["result_id"].column == "@content"

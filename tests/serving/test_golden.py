@@ -21,7 +21,7 @@ from serving.pages import create_app, render
 from serving.problems import OneErrorForm
 from serving.review_case import Known
 from serving.review_desk import ReviewDesk
-from serving.similar import outcomes
+from serving.similar import outcomes, result_in_words
 from tests.running import COMMAND, ROOT, environment
 from tests.serving.world import GATE, TRAIN_END, World
 
@@ -153,6 +153,10 @@ def test_an_exception_that_a_model_raised_shows_similar_batches(world: World) ->
     page = render("review.html", review=answer, similar=found, at="", style=None)
     assert [page.count(f">{s['batch_id']}</a>") for s in near] == [1] * 5
     assert near[0]["shared_reasons"]
+    verdicts = {"e1": [s | {"outcome": s["outcome"] | {"value": None, "unit": None, "in_spec": n > 0}}
+                       for n, s in enumerate(near)]}
+    page = render("review.html", review=answer, similar=verdicts, at="", style=None)
+    assert (page.count("</a>: failed"), page.count("</a>: passed")) == (1, 4)
 
 
 def test_similar_batches_are_earlier_ones_with_a_result_known_then(client: TestClient, world: World) -> None:
@@ -216,6 +220,7 @@ def test_an_outcome_may_be_pass_or_fail_and_no_more() -> None:
     assert {b: (o["value"], o["in_spec"]) for b, o in found.items()} == {
         "B0": (None, True), "B1": (None, False), "B2": (7.0, False), "B3": (7.0, None),
     }
+    assert [result_in_words(o) for o in found.values()] == ["passed", "failed", "7", "7"]
 
 
 def test_without_a_champion_there_is_nothing_to_compare_by(world: World) -> None:

@@ -109,8 +109,9 @@ def test_the_backtest_tells_only_what_means_something(made: dict[str, Any]) -> N
             assert one[name] is None, name
         assert one["out_of_spec_auc"] is not None
     card = line(made, "card", str(made["folder"]), "tablets")
-    assert "Of assay, which only pass or fail, the error is the squared one" in card
-    assert f"| assay | {assay['n']} | n/a |" in card
+    assert "Of attributes that only pass or fail, the error is the squared one" in card
+    assert f"| assay | {assay['gate']} | {assay['n']} | {assay['out_of_spec']} |" in card
+    assert "| n/a |" not in card
 
 
 def test_a_model_of_noise_is_not_promoted(made: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from models import bundle as bundles
 from models.explain import Reference
 from models.pass_fail import PassFailModel
 from models.predict import QualityPredictor
+from plant.errors import SteadylineError
 from plant.snapshot import Frames
 from tests.training.small import batches, quality_spec
 from training.quality import QualityTraining, train_quality
@@ -77,3 +78,22 @@ def test_a_version_of_it_scores(trained: QualityTraining, tmp_path: Path) -> Non
     likely = max(one, key=lambda o: o["prob_out_of_spec"])
     unlikely = min(one, key=lambda o: o["prob_out_of_spec"])
     assert (likely["verdict"], unlikely["verdict"]) == ("out_of_spec_expected", "in_spec_expected")
+
+
+@pytest.mark.parametrize("attributes", ["all", ["assay"]])
+def test_a_numeric_model_of_verdicts_alone_is_told_the_other_target(attributes: str | list[str]) -> None:
+    with pytest.raises(SteadylineError) as refused:
+        train_quality(plant(), quality_spec(attributes=attributes))
+    assert "`target: pass_fail`" in refused.value.hint
+
+
+@pytest.mark.parametrize("target", ["numeric", "pass_fail"])
+def test_without_verdicts_no_one_is_sent_to_the_other_target_in_vain(target: str) -> None:
+    made = plant()
+    results = made.table("lab_results").assign(status=None)
+    none = Frames({**{n: made.table(n) for n in made.tables}, "lab_results": results})
+    with pytest.raises(SteadylineError) as refused:
+        train_quality(none, quality_spec(target=target, attributes="all"))
+    assert refused.value.code == "no_attributes"
+    assert "pass_fail" not in refused.value.hint
+    assert ("verdict" in refused.value.found) == (target == "pass_fail")

@@ -19,7 +19,7 @@ from plant import commands
 from plant.commands import AsJson, DataFolder, SiteFolder, option
 from plant.errors import SteadylineError
 from plant.home import state_home, store_root
-from serving import golden_command, review_command
+from serving import genealogy_command, golden_command, review_command
 from training import backtest_commands, feature_commands
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ app.command(epilog="Example: `steadyline card sites/virtual_dublin equipment_fai
 app.command(epilog="Example: `steadyline review sites/virtual_dublin B2500401`")(review_command.review)
 app.command(epilog="Example: `steadyline golden sites/virtual_dublin B2500401 --step coating`")(golden_command.golden)
 app.command(epilog="Example: `steadyline similar sites/virtual_dublin B2500801`")(golden_command.similar)
-app.command(epilog="Example: `steadyline genealogy sites/virtual_dublin CS10119`")(review_command.genealogy)
+app.command(epilog="Example: `steadyline genealogy sites/virtual_dublin CS10119`")(genealogy_command.genealogy)
 
 
 @app.command(

@@ -125,7 +125,7 @@ def cleared(truth: pd.DataFrame, made: Mapping[str, Review]) -> Clean:
         for e in one.exceptions:
             parts = {part for key in (*e.found.keys, *e.found.rows) for part in key.split("/")}
             if e.id not in told and not parts & records:
-                false += e.found.entries
+                false += e.entries
                 out.raised[f"{e.severity} {e.found.kind}"] += 1
         counts = one.counts
         out.entries += counts["entries"]

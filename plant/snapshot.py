@@ -134,7 +134,7 @@ class Snapshot:
             if stored is None:
                 return empty_frame(table)
         else:
-            stored = delta_table(self.folder / table.name, version).to_pyarrow_table()
+            stored = stored_rows(self.folder / table.name, version)
             stored = stored.drop_columns([c for c in (KEY, ROW) if c in stored.column_names])
         frame = conform(table, stored.to_pandas())
         if frame["recorded_at"].isna().all():
@@ -153,7 +153,7 @@ class Snapshot:
         version = self.manifest.get("quarantine")
         if version is None:
             return pd.DataFrame(columns=["load", *QUARANTINE_COLUMNS])
-        frame = pd.DataFrame(delta_table(self.folder / QUARANTINE, int(version)).to_pyarrow_table().to_pandas())
+        frame = pd.DataFrame(stored_rows(self.folder / QUARANTINE, int(version)).to_pandas())
         return frame.sort_values("load", kind="stable", ignore_index=True)
 
 
@@ -162,6 +162,19 @@ def delta_table(path: Path, version: int | None = None) -> Any:
     from deltalake import DeltaTable  # a tenth of a second: only where the store is opened
 
     return DeltaTable(str(path), version=version)
+
+
+def stored_rows(path: Path, version: int, columns: list[str] | None = None) -> pa.Table:
+    """The rows of a Delta table at a version.
+
+    pyarrow reads the files itself. Through the file system of deltalake its threads call back into Python: a process
+    that ends at that moment would be aborted.
+    """
+    from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+    files = SubTreeFileSystem(str(path.resolve()), LocalFileSystem())
+    table: pa.Table = delta_table(path, version).to_pyarrow_table(columns=columns, filesystem=files)
+    return table
 
 
 def data_files(path: Path, version: int) -> list[Path]:

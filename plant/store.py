@@ -32,7 +32,7 @@ from plant.mapping import QUARANTINE_COLUMNS
 from plant.parts import READINGS, SCHEMA
 from plant.quarantine import not_read_again, same_rows, text_table, with_source
 from plant.row_versions import HASHES, KEY, ROW, STAGED, new_rows, no_hashes
-from plant.snapshot import QUARANTINE, SERIES, Snapshot, delta_table
+from plant.snapshot import QUARANTINE, SERIES, Snapshot, delta_table, stored_rows
 from plant.tables import LINEAGE, TABLES, Table, arrow_schema, conform, empty_frame
 
 FORMAT = 2  # of the store; readings of an older one have another layout
@@ -264,18 +264,18 @@ class Store:
         if version is None:
             return no_hashes()
         columns = [c for c in HASHES if c != STAGED]
-        stored = delta_table(self.folder / name, version).to_pyarrow_table(columns=columns)
+        stored = stored_rows(self.folder / name, version, columns)
         return stored.to_pandas().assign(**{STAGED: False})
 
     def _rows(self, name: str, version: int) -> pa.Table:
         """A stored table with its hashes, in the order of `_hashes`."""
-        return delta_table(self.folder / name, version).to_pyarrow_table()
+        return stored_rows(self.folder / name, version)
 
     def _latest(self, name: str, version: int | None, keys: np.ndarray) -> pd.DataFrame:
         """The newest stored version of the rows with these key hashes."""
         if version is None:
             return pd.DataFrame({KEY: pd.Series(dtype="int64")})
-        stored = delta_table(self.folder / name, version).to_pyarrow_table()
+        stored = stored_rows(self.folder / name, version)
         stored = stored.filter(pc.is_in(stored[KEY], value_set=pa.array(np.unique(keys))))
         frame = conform(TABLES[name], stored.drop_columns([KEY, ROW]).to_pandas()).assign(
             **{KEY: stored[KEY].to_numpy()}

@@ -103,6 +103,9 @@ def _step(
         many = np.array([curves[r].get(name, empty) for r in of.runs]).reshape(len(of.runs), golden.SLOTS)
         signals.append(_signal(case, name, own, curves[own].get(name, empty), many, limits.get(name, (None, None, ""))))
     signals.sort(key=lambda s: (not s["unusual"], -(s["share_outside"] or 0.0), s["signal"]))
+    notes = _notes(case, own, of, signals)
+    if not _is_read(signals):
+        notes.append(_why_nothing(case, own, signals, signal))
     hours = [(r.end - r.start) / pd.Timedelta(hours=1) for r in of.runs]
     return {
         "step": step.name, "equipment_id": own.equipment_id or None, "started_at": _time(own.start, case),
@@ -114,7 +117,7 @@ def _step(
             "same_equipment": sum(r.equipment_id == own.equipment_id for r in of.runs),
             "left_out": dict(of.left_out), "batch_ids": [r.batch_id for r in of.runs],
         },
-        "notes": _notes(case, own, of, signals), "signals": signals,
+        "notes": notes, "read": _is_read(signals), "signals": signals,
     }
 
 
@@ -160,12 +163,28 @@ def _notes(case: Case, own: Run, of: References, signals: list[dict[str, Any]]) 
         notes.append(f"fewer than {golden.LEAST} references had ended before the batch began: later ones count too")
     if not own.ended:
         notes.append("the step was still running: drawn along the usual duration of its references")
-    if own.equipment_id and (silent := [s["signal"] for s in signals if not s["known"]]):
+    if own.equipment_id and _is_read(signals) and (silent := [s["signal"] for s in signals if not s["known"]]):
         notes.append(f"no usable reading in this step: {', '.join(silent)}")
     elsewhere = sum(r.equipment_id != own.equipment_id for r in of.runs)
     if elsewhere and own.equipment_id:
         notes.append(f"{elsewhere} of {len(of.runs)} references ran on other equipment than {own.equipment_id}")
     return notes
+
+
+def _is_read(signals: list[dict[str, Any]]) -> bool:
+    """Whether any signal has a reading, in this batch or in a reference."""
+    return any(s["known"] or any(s["batches"]) for s in signals)
+
+
+def _why_nothing(case: Case, own: Run, signals: list[dict[str, Any]], signal: str | None) -> str:
+    """Why there is no reading to compare."""
+    if (declared := case.rules.not_expected.get("readings")) is not None:
+        return f"no readings, as the site declares: {declared}"
+    if "readings" not in case.plant.systems:
+        return "no readings: the site connects none"
+    if signal is not None and not signals:
+        return f"this step has no signal '{signal}'"
+    return f"no readings of {own.equipment_id or 'this step'}, nor of its references: there is nothing to compare"
 
 
 def _label(share: float) -> str:

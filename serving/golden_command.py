@@ -82,26 +82,33 @@ def render(console: Console, answer: dict[str, Any]) -> None:
     console.print(f"References: {answer['reference_rule']}", highlight=False, markup=False)
     for step in answer["steps"]:
         of = step["references"]["count"]
-        table = Table(
-            title=escape(f"{step['step']} on {step['equipment_id'] or 'no equipment'}, {of} reference batches"),
-            title_justify="left",
-        )
+        title = f"{step['step']} on {step['equipment_id'] or 'no equipment'}, {of} reference batches"
+        table = Table(title=escape(title), title_justify="left")
         for name in ("signal", "outside 90 %", "usually below", "longest stretch outside"):
             table.add_column(name, overflow="fold")
         for s in step["signals"]:
             share = "–" if s["share_outside"] is None else f"{s['share_outside']:.0%}"
+            if s["unusual"]:
+                share = f"[yellow]{share}, unusual[/]"
+            elif s["share_outside"] is not None and s["usual_outside"] is not None:
+                share += ", not unusual"
             longest = s["longest_outside"]
             table.add_row(
-                escape(s["signal"]), f"[yellow]{share}, unusual[/]" if s["unusual"] else share,
+                escape(s["signal"]), share,
                 "–" if s["usual_outside"] is None else f"{s['usual_outside']:.0%}",
                 "" if longest is None else escape(
                     f"{when(longest['from']['utc'], zone)}, {number(longest['hours'])} h {longest['side']}, "
                     f"by up to {number(longest['farthest'])} {s['unit']}"
                 ),
             )
-        console.print(table)
+        if step["read"]:
+            console.print(table)
+        else:
+            console.print(title, highlight=False, markup=False)
         for note in step["notes"]:
             console.print(f"  {note}", highlight=False, markup=False)
+    if not answer["steps"]:
+        console.print("No step of this batch was known.", highlight=False)
 
 
 def render_similar(console: Console, answer: dict[str, Any]) -> None:

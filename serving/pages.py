@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from serving import golden_page, review_page, words
+from serving import genealogy_page, golden_page, review_page, words
 from serving.fleet import Fleet
 from serving.golden_chart import chart
 from serving.overview import overview
@@ -72,6 +72,7 @@ def create_app(fleet: Callable[[], Fleet], openapi: Callable[[], dict[str, Any]]
         return lambda _: FileResponse(STATIC / name)
 
     return Starlette(routes=[
+        *genealogy_page.routes(desk, render),
         *golden_page.routes(desk, render),
         *review_page.routes(desk, render, REVIEW),
         Route("/", home, name="home"),

@@ -7,7 +7,7 @@ never sets a disposition: that stays with a person.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,7 +24,7 @@ from serving import (
     review_records,
 )
 from serving.review_case import Case
-from serving.review_finding import Outcome, Raised, evidence_hash, exception_id, plain_json
+from serving.review_finding import Outcome, Raised, entries_of, evidence_hash, exception_id, plain_json
 from serving.review_kinds import CHECKS, KINDS, SEVERITIES, STEADYLINE
 
 PLANT_CHECKS: dict[str, Callable[[Case], Outcome]] = {
@@ -46,7 +46,7 @@ PLANT_CHECKS: dict[str, Callable[[Case], Outcome]] = {
 
 @dataclass(frozen=True)
 class Checked:
-    """What one check did: entries looked at, and of them the cleared ones. done: False where it could do nothing."""
+    """What one check did: entries looked at, and cleared: those no exception is about. done: False if it could not."""
 
     name: str
     system: str
@@ -130,11 +130,11 @@ def review(
     raised: list[Raised] = []
     checked = []
     for outcome in outcomes:
-        own = [r for f in outcome.found if (r := _raise(case, outcome, f)) is not None]
+        own = _count(sorted((r for f in outcome.found if (r := _raise(case, outcome, f)) is not None), key=_rank))
         raised += own
         check = CHECKS[outcome.check]
         system = _system(case, check.table)
-        cleared = max(0, outcome.entries - sum(r.found.entries for r in own))
+        cleared = max(0, outcome.entries - sum(r.entries for r in own))
         checked.append(
             Checked(check.name, system, check.what, check.entry, outcome.entries, cleared, outcome.done, outcome.notes)
         )
@@ -161,6 +161,17 @@ def _raise(case: Case, outcome: Outcome, found: Any) -> Raised | None:
     return Raised(
         found, severity, system, exception_id(case.plant.site, case.batch_id, found), evidence_hash(found, severity)
     )
+
+
+def _count(raised: Sequence[Raised]) -> list[Raised]:
+    """Exceptions of one check, each with the number of entries that none before it is about."""
+    seen: set[str] = set()
+    out = []
+    for one in raised:
+        new = set(entries_of(one.found)) - seen
+        seen |= new
+        out.append(replace(one, entries=len(new)))
+    return out
 
 
 def _system(case: Case, table: str) -> str:

@@ -1,4 +1,4 @@
-"""Commands about batches: review by exception, what a reviewer says of it, genealogy; `steadyline.py` hangs them in."""
+"""Commands about batches: review by exception, what a reviewer says of it; `steadyline.py` hangs them in."""
 
 from __future__ import annotations
 
@@ -75,21 +75,6 @@ def review(
         html.parent.mkdir(parents=True, exist_ok=True)
         html.write_text(render_review(answer), encoding="utf-8")
     show(answer, as_json, lambda console: render(console, answer))
-
-
-def genealogy(
-    site: SiteFolder,
-    name: Annotated[str, typer.Argument(metavar="LOT_OR_BATCH", help="Material lot, intermediate or batch.")],
-    at: At = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show what went into a lot or batch, and every batch that it went into, through intermediates."""
-    from plant.terminal import open_site, show
-    from serving.requests import parse_time
-
-    chosen = open_site(site)
-    answer = _desk(chosen.folder).genealogy(name, chosen.name, parse_time(at))
-    show(answer, as_json, lambda console: render_genealogy(console, answer))
 
 
 def _desk(folder: Path) -> Any:
@@ -207,25 +192,3 @@ def _word(said: dict[str, Any]) -> str:
 def _told(console: Console, made: dict[str, Any]) -> None:
     console.print(f"Recorded: {_word(made['review'])}", highlight=False, markup=False)
     console.print(f"  {made['severity']} {made['kind']}: {made['text']}", highlight=False, markup=False)
-
-
-def render_genealogy(console: Console, answer: dict[str, Any]) -> None:
-    """Both directions at a terminal, each with its path."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    console.print(
-        f"{answer['kind']} {answer['id']} of site {answer['site']}, as known before {answer['as_of']}",
-        highlight=False,
-        markup=False,
-    )
-    for way, title in (("ancestors", "Went in"), ("descendants", "Went into")):
-        table = Table(title=f"{title}: {len(answer[way])}", title_justify="left")
-        for name in ("id", "kind", "what", "steps away", "path"):
-            table.add_column(name, overflow="fold")
-        for link in answer[way]:
-            what = link["product"] or link["material"] or ""
-            table.add_row(
-                escape(link["id"]), link["kind"], escape(what), str(link["depth"]), escape(" → ".join(link["path"]))
-            )
-        console.print(table)

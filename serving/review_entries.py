@@ -115,6 +115,7 @@ def _told(case: Case, table: str, versions: list[Row]) -> Iterator[Found]:
             equipment_id=equipment,
             table=table,
             rows=rows,
+            about=rows,
         )
     if len(versions) < 2 or pd.isna(last["recorded_at"]) or not last["recorded_at"] > ended:
         return
@@ -134,6 +135,7 @@ def _told(case: Case, table: str, versions: list[Row]) -> Iterator[Found]:
             equipment_id=equipment,
             table=table,
             rows=rows,
+            about=rows,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,15 +34,13 @@ def used(case: Case) -> list[Step]:
 
 def check_orders(case: Case) -> Outcome:
     """Entries: uses of equipment, one a step."""
-    found: list[Found] = []
-    seen: set[str] = set()
+    found: dict[str, Found] = {}
     for step in used(case):
-        of_step = [f for f in _orders(case, step) if f.keys[0] not in seen]
-        seen |= {f.keys[0] for f in of_step}
-        raised = [f for f in of_step if case.rules.severity(f.kind, f.measure) is not None]
-        # one use is one entry, however many orders speak of it
-        found += [Found(**{**vars(f), "entries": 1 if raised and f is raised[0] else 0}) for f in of_step]
-    return Outcome("maintenance", len(used(case)), found, done=bool(used(case)))
+        for f in _orders(case, step):
+            # an order is told with the first use it speaks of; none of those is cleared
+            told = found.setdefault(f.keys[0], f)
+            found[f.keys[0]] = replace(told, about=(*(told.about or ()), step.name))
+    return Outcome("maintenance", len(used(case)), list(found.values()), done=bool(used(case)))
 
 
 def _orders(case: Case, step: Step) -> Iterator[Found]:
@@ -191,6 +190,7 @@ def _downtime(case: Case, step: Step, stops: list[Row]) -> Iterator[Found]:
             measure=hours,
             step=step.name,
             equipment_id=step.equipment_id,
+            about=_uses([row], step),
         )
         if kind == "downtime" and not reason and pd.notna(end) and case.rules.severity(kind, hours) is None:
             silent.append(row)
@@ -207,12 +207,11 @@ def _downtime(case: Case, step: Step, stops: list[Row]) -> Iterator[Found]:
             measure=share,
             step=step.name,
             equipment_id=step.equipment_id,
-            entries=len(short),
+            about=_uses([r for r, _ in short], step),
             rows=tuple(f"downtime/{r['downtime_id']}" for r, _ in short),
         )
     if silent and _reasons_are_recorded(case):
         names = [str(r["downtime_id"]) for r in silent]
-        many = case.rules.severity("short_stops", sum_h / step.hours if step.hours > 0 else 1.0) is not None
         yield Found(
             "downtime_without_reason",
             (f"downtime/{case.batch_id}/{step.name}/reason",),
@@ -222,9 +221,14 @@ def _downtime(case: Case, step: Step, stops: list[Row]) -> Iterator[Found]:
             {"stops": names},
             step=step.name,
             equipment_id=step.equipment_id,
-            entries=0 if many else len(silent),
+            about=_uses(silent, step),
             rows=tuple(f"downtime/{n}" for n in names),
         )
+
+
+def _uses(stops: list[Row], step: Step) -> tuple[str, ...]:
+    """Names of the entries that stops of a step are: one that reaches into two steps is looked at in each."""
+    return tuple(f"{row['downtime_id']}/{step.name}" for row in stops)
 
 
 def _reasons_are_recorded(case: Case) -> bool:

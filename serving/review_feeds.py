@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ _SIGNS = {
     "events": ("ts",),
 }
 _BY_BATCH = ("batch_steps", "genealogy", "lab_results", "dispositions")
+_LOST = {"equipment": "rooms and their environment", "signals": "excursions from limits"}
 _LEAST_GAPS = 5
 _AFTER = ("lab_results", "deviations", "dispositions")  # systems that go on with a batch when it has ended
 _MOST_EQUIPMENT = 12  # whose readings are looked through for a sign of the historian
@@ -36,24 +37,49 @@ _READINGS_STEP = pd.Timedelta(minutes=5)
 def check(case: Case) -> Outcome:
     """Entries: the tables that a batch is reviewed on."""
     declared = {t: why for t in (*RECORDS, LOT_RESULTS) if (why := case.rules.not_expected.get(t)) is not None}
-    found = [f for table in RECORDS if table not in declared for f in _table(case, table)]
-    needed = [t for t, by in REFERENCE.items() if not by <= set(declared)]
-    found += [f for table in needed for f in _reference(case, table)]
-    return Outcome("feeds", len(RECORDS) + len(needed), [*found, *_declared(case, declared)])
+    needed = [t for t in RECORDS if t not in declared]
+    needed += [t for t, by in REFERENCE.items() if not by <= set(declared)]
+    found = [
+        f for t in needed if t in case.plant.systems
+        for f in (_reference(case, t) if t in REFERENCE else _table(case, t))
+    ]  # fmt: skip
+    found += _not_connected(case, [t for t in needed if t not in case.plant.systems])
+    entries = len({*RECORDS, *needed})
+    return Outcome("feeds", entries, [*found, *_declared(case, declared)])
+
+
+def _not_connected(case: Case, tables: Sequence[str]) -> list[Found]:
+    """What the site connects no source of: one exception, as it is the same with every batch."""
+    if not tables:
+        return []
+    names = [t.replace("_", " ") for t in tables]
+    told = ["these were not looked at" if len(names) > 1 else f"{names[0]} were not looked at"]
+    told += [f"without {t}, {lost} were not either" for t, lost in _LOST.items() if t in tables]
+    if set(tables) & set(RECORDS):
+        told.append("what it has no records of it can declare in review.yaml (`not_expected`)")
+    systems = {case.plant.system(t) for t in tables}
+    return [
+        Found(
+            "system_not_connected",
+            tuple(f"feeds/{t}" for t in tables),
+            f"the site connects no source of {', '.join(names)}: {'; '.join(told)}",
+            case.started,
+            {"not_connected": names, "limit": "a source of each"},
+            table=tables[0] if len(systems) == 1 else "",
+            about=tuple(f"feeds/{t}" for t in tables),
+        )
+    ]
 
 
 def _reference(case: Case, table: str) -> list[Found]:
     """Equipment and signals say where rooms are and what limits are: without them less was looked at than it seems."""
-    if table in case.plant.systems and len(case.known.table(table)):
+    if len(case.known.table(table)):
         return []
-    connected = table in case.plant.systems
-    lost = {"equipment": "rooms and their environment", "signals": "excursions from limits"}[table]
     return [
         Found(
-            "feed_missing" if connected else "system_not_connected",
+            "feed_missing",
             (f"feeds/{table}",),
-            f"{f'there are no {table} at all' if connected else f'the site connects no source of {table}'}: "
-            f"{lost} could not be looked at",
+            f"there are no {table} at all: {_LOST[table]} could not be looked at",
             case.started,
             {"limit": f"a source of {table}"},
             table=table,
@@ -76,24 +102,13 @@ def _declared(case: Case, tables: Mapping[str, str]) -> list[Found]:
             f"not looked at, as the site declares: {told}",
             case.started,
             dict(tables),
-            entries=len(set(tables) & set(RECORDS)),
+            about=tuple(f"feeds/{t}" for t in tables if t in RECORDS),
         )
     ]
 
 
 def _table(case: Case, table: str) -> list[Found]:
     said, key = table.replace("_", " "), (f"feeds/{table}",)
-    if table not in case.plant.systems:
-        return [
-            Found(
-                "system_not_connected",
-                key,
-                f"the site connects no source of {said}: they were not looked at",
-                case.started,
-                {"limit": f"a source of {said}"},
-                table=table,
-            )
-        ]
     times = signs(case, table)
     if not len(times):
         return [

@@ -20,7 +20,8 @@ class Found:
 
     keys: rows it rests on, `table/key`; with the kind they name it, so they do not change as more becomes known.
     evidence: what was found against what is allowed; a reviewer's decision holds as long as it stays the same, so
-    nothing in it counts on. text: one sentence. at, until: when, UTC. entries: how many of the check's entries it is.
+    nothing in it counts on. text: one sentence. at, until: when, UTC. entries: how many of the check's entries it is;
+    about: the names of these entries, where other findings may be about the same ones (see `entries_of`).
     """
 
     kind: str
@@ -36,6 +37,7 @@ class Found:
     equipment_id: str = ""
     table: str = ""  # where its system is another one than the check's
     rows: tuple[str, ...] = ()  # further rows that it shows
+    about: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,29 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Raised:
-    """An exception: what was found, and its severity by the rules in force."""
+    """An exception: what was found, and its severity by the rules in force.
+
+    entries: how many entries of its check it takes from the cleared ones: those that no exception before it is about.
+    """
 
     found: Found
     severity: Severity
     system: str
     id: str = field(default="")
     evidence_hash: str = field(default="")
+    entries: int = 0
+
+
+def entries_of(found: Found) -> tuple[str, ...]:
+    """Names of the check's entries that a finding is about, so that one that two are about is not counted twice.
+
+    Where it does not name them: the first row it rests on, or so many parts of that as it says.
+    """
+    if found.about is not None:
+        return found.about
+    if found.entries <= 1:
+        return (found.keys[0],)
+    return tuple(f"{found.keys[0]}#{i}" for i in range(found.entries))
 
 
 def exception_id(site: str, batch_id: str, found: Found) -> str:

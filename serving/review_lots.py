@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -18,18 +19,20 @@ Row = Mapping[str, Any]
 
 
 def check(case: Case) -> Outcome:
-    """Entries: results of the lots, and lots without one that they ought to have."""
+    """Entries: lots that have a result or ought to have one, and others that something is to be said of."""
     found: list[Found] = []
     entries = 0
     tested = lots_are_tested(case.known)
     for link in case.lots:
         results = lot_results(case.known, link.id)
-        entries += len(results) or int(tested or _is_batch(case.known, link.id))
+        own: list[Found] = []
         for row in results:
-            found += suspicious(case.known, case.rules.settings, link, row)
-            found += _used_early(case, link, row)
-        found += _untested(case, link, results)
-        found += _in_deviation(case, link)
+            own += suspicious(case.known, case.rules.settings, link, row)
+            own += _used_early(case, link, row)
+        own += _untested(case, link, results)
+        own += _in_deviation(case, link)
+        entries += int(bool(results or own) or tested or _is_batch(case.known, link.id))
+        found += [replace(f, about=(link.id,)) for f in own]
     untold = [link.id for link in case.lots if not _is_batch(case.known, link.id)]
     if untold and not tested and LOT_RESULTS not in case.rules.not_expected:
         entries += 1
@@ -148,7 +151,6 @@ def _used_early(case: Case, link: Link, row: Row) -> Iterator[Found]:
             "approved_at": None if pd.isna(approved) else approved,
             "used_at": used,
         },
-        entries=0,
     )
 
 
@@ -166,7 +168,6 @@ def _untested(case: Case, link: Link, results: list[Row]) -> Iterator[Found]:
             f"{', '.join(m.replace('_', ' ') for m in missing)}, which other lots of it have",
             link.used["used_at"],
             {"lot": link.id, "attributes": missing, "path": list(link.path)},
-            entries=1 if not results else 0,
         )
 
 
@@ -195,7 +196,6 @@ def _in_deviation(case: Case, link: Link) -> Iterator[Found]:
             row["opened_at"],
             {"lot": link.id, "path": list(link.path), "severity": word(row["severity"]) or None},
             recorded=word(row["severity"]),
-            entries=0,
             table="deviations",
         )
 

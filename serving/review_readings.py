@@ -94,9 +94,7 @@ def check(case: Case) -> Outcome:
             unread = list(_never_read(case, step))
             entries, found = entries + len(unread), [*found, *unread]
         entries += len(signals)
-        quiet = list(_silence(case, step, signals, read))
-        found += quiet
-        silent = {s for f in quiet if case.rules.severity(f.kind, f.measure) is not None for s in f.evidence["signals"]}
+        found += _silence(case, step, signals, read)
         for signal in signals:
             low, high, unit = limits.get(signal, (None, None, ""))
             if low is None and high is None:
@@ -104,7 +102,7 @@ def check(case: Case) -> Outcome:
                 continue
             series = read.get(signal)
             if series is not None:
-                found += _excursion(case, step, signal, series, (low, high, unit), signal in silent)
+                found += _excursion(case, step, signal, series, (low, high, unit))
     notes = []
     if unlimited:
         notes.append(f"{len(unlimited)} signals have no limits: only whether they were recorded was looked at")
@@ -136,7 +134,7 @@ def _never_read(case: Case, step: Step) -> Iterator[Found]:
 
 
 def _excursion(
-    case: Case, step: Step, signal: str, series: Series, limits: tuple[float | None, float | None, str], silent: bool
+    case: Case, step: Step, signal: str, series: Series, limits: tuple[float | None, float | None, str]
 ) -> Iterator[Found]:
     low, high, _ = limits
     begin = moment(step.start) + int(case.rules.settings.setup.delta / pd.Timedelta(1, "us"))
@@ -145,12 +143,12 @@ def _excursion(
     there = excursions(shown, low, high, moment(step.end))
     if not there:
         return
-    yield _found("limit_excursion", step.equipment_id, step, signal, there, limits, entries=0 if silent else 1)
+    yield _found("limit_excursion", step.equipment_id, step, signal, there, limits)
 
 
 def _found(
     kind: str, where: str, step: Step, signal: str, there: list[Excursion],
-    limits: tuple[float | None, float | None, str], entries: int = 1,
+    limits: tuple[float | None, float | None, str],
 ) -> Found:
     """One exception of all times that a signal of `where` was outside during a step."""
     low, high, unit = limits
@@ -173,11 +171,15 @@ def _found(
         },
         until=_at(there[-1].end),
         measure=longest.hours,
-        entries=entries,
+        about=_entries(where, [signal], step),
         step=step.name,
         equipment_id=where,
         rows=tuple(f"readings/{where}/{signal}/{_at(e.worst_at).isoformat()}" for e in there[:5]),
     )
+
+
+def _entries(where: str, signals: list[str], step: Step) -> tuple[str, ...]:
+    return tuple(f"{where}/{signal}/{step.name}" for signal in signals)
 
 
 def ever_read(case: Case, equipment_id: str, signal: str, step: Step) -> bool:
@@ -236,7 +238,7 @@ def _silence(case: Case, step: Step, signals: list[str], read: dict[str, Series]
             {"signals": none},
             until=step.end,
             measure=float(every),
-            entries=len(none),
+            about=_entries(step.equipment_id, none, step),
             step=step.name,
             equipment_id=step.equipment_id,
         )
@@ -253,7 +255,7 @@ def _silence(case: Case, step: Step, signals: list[str], read: dict[str, Series]
             {"signals": names, "hours": longest[1]},
             until=_at(longest[3]),
             measure=longest[1],
-            entries=len(names),
+            about=_entries(step.equipment_id, names, step),
             step=step.name,
             equipment_id=step.equipment_id,
         )
@@ -293,7 +295,7 @@ def check_environment(case: Case) -> Outcome:
                         {"signals": none},
                         until=step.end,
                         measure=float(every),
-                        entries=len(none),
+                        about=_entries(room, none, step),
                         step=step.name,
                         equipment_id=room,
                     )

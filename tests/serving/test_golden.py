@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,14 +14,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from starlette.testclient import TestClient
 
 from plant.snapshot import Frames
 from serving.fleet import Fleet
+from serving.golden import golden_batch
 from serving.golden_chart import chart, ticks
+from serving.golden_command import render as terminal
 from serving.pages import create_app, render
 from serving.problems import OneErrorForm
-from serving.review_case import Known
+from serving.review_case import Case, Known
 from serving.review_desk import ReviewDesk
 from serving.similar import outcomes, result_in_words
 from tests.running import COMMAND, ROOT, environment
@@ -277,3 +282,46 @@ def test_the_commands(world: World, tmp_path: Path) -> None:
     near = line("similar", site, "B-140")
     assert "dissolution: nearest of" in near.stdout
     assert "B-140 (simulated) after compression" in near.stdout
+
+
+def test_what_is_usual_is_said_to_be(client: TestClient) -> None:
+    shown = ask(client, "/v1/batches/B-120/golden")
+    (step,) = shown["steps"]
+    (signal,) = step["signals"]
+    for share, usual, word, other in (
+        (0.59, 0.66, "59 %, not unusual", ""), (0.7, 0.66, "70 %, unusual", "not unusual"),
+        (0.59, None, "59 %", "unus"),
+    ):
+        made = {**signal, "share_outside": share, "usual_outside": usual, "unusual": bool(usual and share > usual)}
+        answer = {**shown, "steps": [{**step, "signals": [made]}]}
+        page = re.sub("<[^>]+>", "", render("golden.html", golden=answer, draw=chart, query="", style=None))
+        table = page[page.index("Longest stretch outside"):].split("reference")[0]
+        console = Console(width=200, record=True, file=io.StringIO())
+        terminal(console, answer)
+        for text in (table, console.export_text().replace("%", " %").replace("  %", " %")):
+            assert word in text
+            assert not other or other not in text.split("Longest")[0].split("longest stretch outside")[-1]
+
+
+def test_a_step_without_readings_says_so(client: TestClient, world: World) -> None:
+    desk = ReviewDesk(Fleet(world.home, [world.folder]))
+    case = desk.case("B-120")
+    without = Frames({n: snapshot(world).table(n) for n in ("batches", "batch_steps", "lab_results")})
+    bare = Case(
+        replace(case.plant, systems={"batches": "MES", "batch_steps": "MES"}), Known(without, case.t), case.batch,
+        case.steps,
+    )
+    answer = golden_batch(bare)
+    assert not answer["steps"][0]["read"]
+    assert "no readings: the site connects none" in answer["steps"][0]["notes"]
+    console = Console(width=200, record=True, file=io.StringIO())
+    terminal(console, answer)
+    text = console.export_text()
+    assert "no readings: the site connects none" in text
+    assert "outside 90" not in text
+    page = render("golden.html", golden=answer, draw=chart, query="", style=None)
+    assert "No readings: the site connects none" in page
+    assert "<table" not in page
+    rules = replace(case.rules, not_expected={"readings": "series have other clocks"})
+    declared = golden_batch(Case(replace(bare.plant, rules=rules), bare.known, bare.batch, bare.steps))
+    assert "no readings, as the site declares: series have other clocks" in declared["steps"][0]["notes"]

@@ -386,3 +386,36 @@ def test_the_filed_page_stands_alone(fleet: Fleet) -> None:
     assert "<link" not in page
     assert "@media print" in page
     assert "Not reviewed" in page
+
+
+def test_from_an_exception_to_the_genealogy_and_on(client: TestClient, made: Planned) -> None:
+    item, batch_id = one(made, "lot_out_of_spec")
+    at = made.data_end.isoformat()
+    shown = client.get(f"/batches/{batch_id}/exceptions", params={"site": SITE, "at": at}).text
+    lot = next(e for e in client.get(f"/v1/batches/{batch_id}/exceptions").json()["exceptions"]
+               if e["kind"] == "lot_out_of_spec")["evidence"]["lot"]
+    (link,) = set(re.findall(rf'href="(/genealogy/{lot}[^"]*)"', shown))
+    page = client.get(link.replace("&amp;", "&"))
+    assert page.status_code == 200
+    assert "<script" not in page.text
+    known = set(re.findall(r'href="/batches/([^/"]+)/exceptions[^"]*"', page.text))
+    assert known >= item.batches
+    for name in (lot.lower(), f" {lot} "):
+        assert client.get(f"/genealogy/{name}").text.count("<tr>") == page.text.count("<tr>")
+    up = client.get(f"/genealogy/{batch_id.lower()}").text
+    assert f"<h1>Batch {batch_id} " in up
+    assert "It is not recorded as issued to any batch." in up
+    assert f">{lot}</a>" in up
+    # a filed page leads nowhere
+    filed = render_review(client.get(f"/v1/batches/{batch_id}/exceptions").json())
+    assert lot in filed
+    assert "/genealogy/" not in filed
+
+
+def test_a_genealogy_that_is_not_there_is_told_and_escaped(client: TestClient) -> None:
+    for name, status in ((HTML, 404), ("API-99", 404), ("API- 01", 404)):
+        answer = client.get(f"/genealogy/{name}")
+        assert answer.status_code == status
+        assert "<script" not in answer.text
+        assert "This cannot be done" in answer.text
+    assert client.get("/genealogy/B090?site=planted&at=2026-01-06T00:00:00Z").status_code == 409

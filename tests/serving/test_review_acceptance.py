@@ -55,9 +55,9 @@ def test_every_critical_exception_is_found_and_what_is_clean_is_cleared(
         entries += one.counts["entries"]
         for e in one.exceptions:
             if any(is_of(item, batch_id, e.found) for item in world.planted):
-                true += e.found.entries
+                true += e.entries
             else:
-                raised += e.found.entries
+                raised += e.entries
                 false[f"{e.severity} {e.found.kind}"] += 1
     cleared = 1 - raised / (entries - true)
     told = (
@@ -106,6 +106,37 @@ def test_without_any_other_system_no_batch_is_clean(table: str) -> None:
     for made in (reviews(world.without(table), some), reviews(world.without(table), some, without=(table,))):
         clean_ones = [b for b, one in made.items() if not one.exceptions]
         assert not clean_ones, f"without {table}: {clean_ones}"
+
+
+def test_systems_that_are_not_connected_are_one_exception_that_names_them_all() -> None:
+    world = World(clean(3))
+    batch_id = world.batch_ids[100]
+    whole = reviews(world, [batch_id])[batch_id]
+    gone = ("genealogy", "deviations", "work_orders", "events", "readings", "signals")
+    lacking = world
+    for table in gone:
+        lacking = lacking.without(table)
+    one = reviews(lacking, [batch_id], gone)[batch_id]
+    (told,) = (e for e in one.exceptions if e.found.kind == "system_not_connected")
+    assert told.severity == "major"
+    assert "review.yaml" in told.found.text
+    for table in gone:
+        assert table.replace("_", " ") in told.found.text
+        assert table.replace("_", " ") in told.found.evidence["not_connected"]
+        assert f"feeds/{table}" in told.found.keys
+    feeds = next(c for c in one.checked if c.name == "feeds")
+    assert (feeds.entries, feeds.cleared) == (11, 5)
+    assert {c.name for c in whole.checked if c.done} - {c.name for c in one.checked if c.done} >= {
+        "genealogy", "deviations", "maintenance", "alarms", "signals", "environment"
+    }
+    major = [e.found.kind for e in one.exceptions if e.severity == "major"]
+    assert major[-1] == "system_not_connected"
+    # a single one is named as well, and the batch is not clean
+    for table in gone:
+        single = reviews(world.without(table), [batch_id], (table,))[batch_id]
+        (told,) = (e for e in single.exceptions if e.found.kind == "system_not_connected")
+        assert table.replace("_", " ") in told.found.text
+        assert ("review.yaml" in told.found.text) == (table != "signals")
 
 
 def test_what_a_site_declares_to_have_none_of_is_seen_with_every_batch() -> None:

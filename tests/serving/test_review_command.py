@@ -99,3 +99,11 @@ def test_genealogy(line: Line, tiny_site: Path) -> None:
     assert "B2500034" in {d["id"] for d in down["descendants"]}
     shown = line("genealogy", str(tiny_site), through["id"])
     assert " → ".join(through["path"][::-1]) in shown.stdout
+    assert "GMT (" in shown.stdout
+    assert " UTC)" in shown.stdout
+    # as the guide says: capitals and blanks around a name make no other one, a blank within it does
+    assert told(line("genealogy", str(tiny_site), f" {through['id'].lower()} ", "--json")) == down
+    apart = line("genealogy", str(tiny_site), f"{through['id'][:2]} {through['id'][2:]}", "--json")
+    assert json.loads(apart.stdout)["error"]["code"] == "unknown_lot"
+    end = line("genealogy", str(tiny_site), "B2500034").stdout
+    assert "Went into: it is not recorded as issued to any batch" in end

@@ -13,7 +13,7 @@ from features.reading_ranges import Series
 from serving.review import review
 from serving.review_case import Known, open_case
 from serving.review_feeds import longest_silence
-from serving.review_finding import Found, evidence_hash, exception_id
+from serving.review_finding import Found, Outcome, evidence_hash, exception_id
 from serving.review_readings import excursions
 from serving.review_rules import load_rules
 from serving.review_trend import distance, outside
@@ -126,3 +126,24 @@ def test_rows_found_by_a_word_are_those_of_the_view() -> None:
     for words in (["B050"], ["B050", "B089", "B150", "B050"], ["none"]):
         pd.testing.assert_frame_equal(known.rows("lab_results", "batch_id", *words),
                                       view[view["batch_id"].isin(words)])
+
+
+def test_an_entry_with_two_exceptions_is_taken_off_once() -> None:
+    world = planted(2, each=1)
+    case = open_case(plant_of(load_rules(())), Known(world, world.data_end), world.batch_ids[60])
+
+    def found(kind: str, key: str, entries: int = 1, about: tuple[str, ...] | None = None) -> Found:
+        return Found(kind, (key,), "text", case.started, {}, measure=1.0, entries=entries, about=about)
+
+    hidden = Found("predicted_at_risk", ("g",), "text", case.started, {}, measure=0.0)
+    for told, cleared in (
+        ((found("predicted_out_of_spec", "a"), found("predicted_at_risk", "a", entries=0)), 9),
+        ((found("predicted_out_of_spec", "a"), found("predicted_at_risk", "b")), 8),
+        ((found("predicted_out_of_spec", "a", about=("x", "y")), found("predicted_at_risk", "b", about=("y", "z"))), 7),
+        ((found("predicted_out_of_spec", "a", entries=4), found("predicted_at_risk", "b", about=())), 6),
+        ((hidden, found("predicted_at_risk", "g", entries=0)), 9),
+        ((hidden,), 10),
+    ):
+        one = review(case, [Outcome("predicted results", 10, told)])
+        (check,) = (c for c in one.checked if c.name == "predicted results")
+        assert (check.entries, check.cleared) == (10, cleared)

@@ -14,6 +14,8 @@ from plant.site import load_site
 from plant.store import Store
 from serving.review import Review
 from serving.review_case import Plant
+from serving.review_finding import entries_of
+from serving.review_kinds import KINDS
 from serving.review_rules import load_rules
 
 
@@ -57,3 +59,21 @@ def test_a_reviewer_sees_few_things(truth: pd.DataFrame, made: dict[str, Review]
     assert clean.clean_cleared / clean.clean >= 0.85, told
     assert clean.cleared <= clean.clean_cleared < clean.clean < clean.entries, told
     assert each < 6, told
+
+
+def test_an_entry_that_an_exception_is_about_is_not_cleared(made: dict[str, Review]) -> None:
+    for batch_id, one in made.items():
+        for check in one.checked:
+            about = [n for e in one.exceptions if KINDS[e.found.kind].check == check.name for n in entries_of(e.found)]
+            assert check.cleared + len(set(about)) == check.entries, (batch_id, check, about)
+        assert sum(e.entries for e in one.exceptions) == one.counts["entries"] - one.counts["cleared"]
+
+
+def test_a_lot_used_before_its_result_is_not_cleared(made: dict[str, Review]) -> None:
+    seen = 0
+    for one in made.values():
+        lots = {str(e.found.evidence["lot"]) for e in one.exceptions if e.found.kind == "lot_used_before_result"}
+        materials = next(c for c in one.checked if c.name == "materials")
+        assert materials.cleared <= materials.entries - len(lots)
+        seen += len(lots)
+    assert seen

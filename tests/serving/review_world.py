@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from plant.snapshot import latest_time
 from plant.tables import TABLES, conform, empty_frame
@@ -18,6 +20,7 @@ from serving.review_case import Plant
 from serving.review_kinds import RECORDS
 from serving.review_rules import Rules
 
+SITE = "planted"
 START = pd.Timestamp("2026-01-05T00:00:00Z")
 HOUR, DAY = pd.Timedelta(hours=1), pd.Timedelta(days=1)
 BATCHES, EVERY = 200, 12 * HOUR
@@ -262,3 +265,20 @@ def _dispositions(rng: np.random.Generator) -> pd.DataFrame:
         "batch_id": [batch(i) for i in range(BATCHES)], "record_complete_at": done,
         "reviewed_at": [t + 5 * DAY for t in done], "disposed_at": [t + 6 * DAY for t in done], "decision": "released",
     })
+
+
+def site_folder(root: Path) -> Path:
+    """A site that connects every table of a review; what its sources hold does not matter here."""
+    folder = root / "sites" / SITE
+    folder.mkdir(parents=True)
+    sources = {s: {"system": s, "path": f"{s}.csv", "format": "csv", "time_zone": "UTC"} for s in set(SYSTEMS.values())}
+    tables = {
+        name: [{"source": SYSTEMS[name], "columns": {
+            c.name: c.name for c in TABLES[name].columns if c.required or c.name in TABLES[name].one_of
+        }}]
+        for name in SYSTEMS
+    }
+    site = {"site": SITE, "title": "Planted", "simulated": True, "time_zone": "Europe/Dublin", "sources": sources,
+            "tables": tables}
+    (folder / "site.yaml").write_text(yaml.safe_dump(site), encoding="utf-8")
+    return folder

@@ -9,13 +9,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
 from starlette.testclient import TestClient
 
 from governance.database import DATABASE_URL
 from plant.errors import NotReady
 from plant.loading import Load
-from plant.snapshot import Frames
 from plant.store import Store
 from plant.tables import TABLES, conform
 from serving.fleet import Fleet
@@ -24,31 +22,12 @@ from serving.problems import OneErrorForm
 from serving.review import review
 from serving.review_case import Known, open_case
 from serving.review_desk import ReviewDesk
-from serving.review_queue import waiting
 from serving.review_rules import load_rules
 from tests.serving.review_planted import made_of, planted
-from tests.serving.review_world import SYSTEMS, Planted, plant_of
+from tests.serving.review_world import SITE, Planted, plant_of, site_folder
 from tests.serving.review_world import World as Planned
 
-SITE = "planted"
 HTML = "<script>alert(1)</script>"
-
-
-def site_folder(root: Path) -> Path:
-    """A site that connects every table of a review; what its sources hold does not matter here."""
-    folder = root / "sites" / SITE
-    folder.mkdir(parents=True)
-    sources = {s: {"system": s, "path": f"{s}.csv", "format": "csv", "time_zone": "UTC"} for s in set(SYSTEMS.values())}
-    tables = {
-        name: [{"source": SYSTEMS[name], "columns": {
-            c.name: c.name for c in TABLES[name].columns if c.required or c.name in TABLES[name].one_of
-        }}]
-        for name in SYSTEMS
-    }
-    site = {"site": SITE, "title": "Planted", "simulated": True, "time_zone": "Europe/Dublin", "sources": sources,
-            "tables": tables}
-    (folder / "site.yaml").write_text(yaml.safe_dump(site), encoding="utf-8")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -340,21 +319,6 @@ def test_batches_that_wait_for_a_disposition(client: TestClient, made: Planned) 
     assert HTML not in page
     assert "bad_limit" not in page
     assert "a whole number from 1 to 200" in client.get("/batches?limit=-1").text
-
-
-def test_what_gets_no_disposition_waits_for_none() -> None:
-    at = pd.Timestamp("2026-01-01T00:00Z")
-    batches = pd.DataFrame({
-        "batch_id": ["A1", "A2", "A3", "A4", "G1"], "product": ["A", "A", "A", "A", "granulate"],
-        "started_at": [at, at, at, pd.NaT, at], "ended_at": [at + pd.Timedelta("1d")] * 2 + [pd.NaT] * 3,
-    })
-    decided = pd.DataFrame({"batch_id": ["A1", "A2"], "record_complete_at": at + pd.Timedelta("30h"),
-                            "disposed_at": [at + pd.Timedelta("2d"), pd.NaT]})
-    tables = {"batches": conform(TABLES["batches"], batches), "dispositions": conform(TABLES["dispositions"], decided)}
-    known = Known(Frames(tables), at + pd.Timedelta("5d"))
-    assert list(waiting(known)["batch_id"]) == ["A3", "A2"], "the running one first; an intermediate is never released"
-    early = Known(Frames(tables), at + pd.Timedelta("36h"))
-    assert set(waiting(early)["batch_id"]) == {"A1", "A2", "A3", "G1"}, "nothing is known of any disposition yet"
 
 
 def test_deciding_on_the_page(client: TestClient, made: Planned) -> None:

@@ -57,12 +57,15 @@ def test_what_is_not_in_the_laboratory_yet_is_predicted(world: World) -> None:
     seen = set()
     for i in range(130, 150):
         name = f"B-{i:03d}"
-        (attribute,) = scorer.batches([name])[0]["attributes"]
-        told = {e["kind"]: e for e in desk.review(name)["exceptions"] if e["system"] == "Steadyline"}
+        score, reviewed = scorer.batches([name])[0], desk.review(name)
+        (attribute,) = score["attributes"]
+        told = {e["kind"]: e for e in reviewed["exceptions"] if e["system"] == "Steadyline"}
         kind = {"out_of_spec_expected": "predicted_out_of_spec", "at_risk": "predicted_at_risk"}.get(
             attribute["verdict"], "")
         waiting = pd.isna(results(fleet)[name])
         seen.add((attribute["verdict"], waiting))
+        assert bool(score["results"]) == (not waiting), "what is approved stands beside the prediction"
+        assert [p["expected"] for p in reviewed["predicted"]] == ([attribute["expected"]] if waiting else [])
         if not waiting or not kind or (kind == "predicted_at_risk" and attribute["prob_out_of_spec"] < 0.1):
             assert not told, name
         else:
@@ -70,6 +73,13 @@ def test_what_is_not_in_the_laboratory_yet_is_predicted(world: World) -> None:
             assert told[kind]["evidence"]["value"] == pytest.approx(attribute["expected"], rel=1e-5)
             assert told[kind]["evidence"]["model_version"] == "1"
     assert len(seen) > 1, seen
+    assert scorer.batches(["B-149"])[0]["hindsight"] is False
+    assert scorer.batches(["B-010"])[0]["hindsight"] is True
+    early = desk.review("B-010")
+    assert early["predicted"] == []
+    (check,) = (c for c in early["checked"] if c["check"] == "predicted results")
+    assert not check["done"]
+    assert "hindsight" in check["notes"][0]
 
 
 def results(fleet: Fleet) -> dict[str, float]:
